@@ -1,0 +1,53 @@
+/**
+ * `npm run bench`: what the command `nearfield bench` does, and measurements that look below the engine:
+ *
+ *   --roofline     time per class of kernels beside what the machine gives at most
+ *   --garbage      bytes of garbage per token
+ *   --neighbour    speed beside a process that keeps one processor busy
+ *
+ * each with MODEL.gguf, or --shape and --format for random weights (134m, q4_0), and --threads (1,2).
+ */
+import { parseArgs } from 'node:util';
+import { runCommandLine } from '../cli/program.ts';
+import { garbageReport } from './garbage.ts';
+import type { ModelShapeName } from './model-shapes.ts';
+import { neighbourReport } from './neighbour.ts';
+import { rooflineReport } from './roofline.ts';
+import { shapeFile, shapeNames } from './shape-file.ts';
+
+const reports = { roofline: rooflineReport, garbage: garbageReport, neighbour: neighbourReport } as const;
+type ReportName = keyof typeof reports;
+
+async function runReports(names: readonly ReportName[], parameters: readonly string[]): Promise<void> {
+  const { values, positionals } = parseArgs({
+    args: parameters.filter((parameter) => !names.includes(parameter.slice(2) as ReportName)),
+    allowPositionals: true,
+    options: {
+      shape: { type: 'string', default: '134m' },
+      format: { type: 'string', default: 'q4_0' },
+      threads: { type: 'string', default: '1,2' },
+    },
+  });
+  const threads = values.threads.split(',').map(Number);
+  for (const path of positionals.length > 0 ? positionals : await madeFiles(values)) {
+    for (const name of names) process.stdout.write(`## ${name}\n\n${await reports[name](path, threads)}\n\n`);
+  }
+}
+
+async function madeFiles({ shape, format }: { shape: string; format: string }): Promise<string[]> {
+  const paths: string[] = [];
+  for (const name of shape.split(',')) {
+    if (!(shapeNames as readonly string[]).includes(name)) {
+      throw new Error(`there is no shape '${name}'; choose from ${shapeNames.join(', ')}`);
+    }
+    const onMake = (path: string): void => void process.stderr.write(`making ${path}\n`);
+    for (const kind of format.split(','))
+      paths.push(await shapeFile(name as ModelShapeName, kind, { onMake }));
+  }
+  return paths;
+}
+
+const parameters = process.argv.slice(2);
+const names = (Object.keys(reports) as ReportName[]).filter((name) => parameters.includes(`--${name}`));
+if (names.length > 0) await runReports(names, parameters);
+else process.exitCode = await runCommandLine(['bench', ...parameters]);

@@ -1,0 +1,146 @@
+/** Writes GGUF files of random weights: any shape, any format, loadable by every engine, the same bytes for a seed. */
+import { type ByteSink, fileSink, type GgufTensor, type GgufValue, writeGguf } from '../../src/checkpoint.ts';
+import { formatByName, type NumberFormat } from '../../src/format.ts';
+import type { FormatOf } from './format-mixes.ts';
+import type { ModelShape } from './model-shapes.ts';
+import { randomVocabulary } from './random-vocabulary.ts';
+import { formatForRow, RandomWeights } from './random-weights.ts';
+
+export interface RandomModelOptions {
+  readonly shape: ModelShape;
+  /** Of the matrices; Q8_0 or f32 instead where blocks would not fill a row. Vectors are f32. */
+  readonly format: NumberFormat | FormatOf;
+  /** Default 1. */
+  readonly seed?: number;
+  /** Put over the metadata that follows from the shape. */
+  readonly metadata?: ReadonlyMap<string, GgufValue>;
+}
+
+/** A path or a sink; the file appears when it is complete. */
+export async function writeRandomModel(
+  target: string | ByteSink,
+  { shape, format, seed = 1, metadata = new Map() }: RandomModelOptions,
+  signal?: AbortSignal,
+): Promise<void> {
+  const sink = typeof target === 'string' ? await fileSink(target) : target;
+  const weights = new RandomWeights(seed);
+  const formatOf = typeof format === 'function' ? format : () => format;
+  const f32 = formatByName('f32');
+  const tensors = weightsOf(shape).map(({ name, shape: sizes, mean, deviation }): GgufTensor => {
+    const rowValues = sizes.at(-1) ?? 1;
+    const isMatrix = sizes.length > 1;
+    const chosen = isMatrix ? formatForRow([formatOf(name), formatByName('q8_0'), f32], rowValues) : f32;
+    const data = weights.pieces({ format: chosen, shape: sizes, mean, deviation });
+    return { name, format: chosen, shape: sizes, data };
+  });
+  const content = {
+    metadata: new Map([...metadataOf(shape), ...metadata]),
+    tensors: [...tensors, ...ropeFactors(shape)],
+  };
+  await writeGguf(sink, content, signal);
+}
+
+interface RandomWeight {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly mean: number;
+  readonly deviation: number;
+}
+
+/**
+ * Every weight of the model. A matrix of rows of K values has deviation 1/sqrt(K), so that activations keep the size the
+ * norms give them; the head's is three times that, so that the largest logits stand as far apart as a trained model's.
+ */
+function weightsOf(shape: ModelShape): RandomWeight[] {
+  const { hidden, feedForward, heads, keyValueHeads, layers, vocabulary } = shape;
+  const headSize = shape.headSize ?? hidden / heads;
+  const matrix = (name: string, rows: number, columns: number, gain = 1): RandomWeight => ({
+    name: `${name}.weight`,
+    shape: [rows, columns],
+    mean: 0,
+    deviation: gain / Math.sqrt(columns),
+  });
+  const norm = (name: string): RandomWeight => ({
+    name: `${name}.weight`,
+    shape: [hidden],
+    mean: 1,
+    deviation: 0.1,
+  });
+  const bias = (name: string, size: number): RandomWeight[] =>
+    shape.queryKeyValueBias ? [{ name: `${name}.bias`, shape: [size], mean: 0, deviation: 0.3 }] : [];
+  const layerWeights = (blk: string) => [
+    norm(`${blk}.attn_norm`),
+    matrix(`${blk}.attn_q`, heads * headSize, hidden),
+    ...bias(`${blk}.attn_q`, heads * headSize),
+    matrix(`${blk}.attn_k`, keyValueHeads * headSize, hidden),
+    ...bias(`${blk}.attn_k`, keyValueHeads * headSize),
+    matrix(`${blk}.attn_v`, keyValueHeads * headSize, hidden),
+    ...bias(`${blk}.attn_v`, keyValueHeads * headSize),
+    matrix(`${blk}.attn_output`, hidden, heads * headSize),
+    norm(`${blk}.ffn_norm`),
+    matrix(`${blk}.ffn_gate`, feedForward, hidden),
+    matrix(`${blk}.ffn_up`, feedForward, hidden),
+    matrix(`${blk}.ffn_down`, hidden, feedForward),
+  ];
+  return [
+    matrix('token_embd', vocabulary, hidden, shape.tied ? 3 : Math.sqrt(hidden)),
+    ...Array.from({ length: layers }, (_, layer) => layerWeights(`blk.${layer}`)).flat(),
+    norm('output_norm'),
+    ...(shape.tied ? [] : [matrix('output', vocabulary, hidden, 3)]),
+  ];
+}
+
+function metadataOf(shape: ModelShape): Map<string, GgufValue> {
+  const { architecture, ropeScaling } = shape;
+  const headSize = shape.headSize ?? shape.hidden / shape.heads;
+  const metadata = new Map<string, GgufValue>([
+    ['general.architecture', architecture],
+    ['general.name', `random ${architecture}`],
+    ['general.quantization_version', { type: 'uint32', value: 2 }],
+  ]);
+  const set = (type: 'uint32' | 'float32', key: string, value: number | undefined) => {
+    if (value !== undefined) metadata.set(`${architecture}.${key}`, { type, value });
+  };
+  set('uint32', 'block_count', shape.layers);
+  set('uint32', 'context_length', shape.context);
+  set('uint32', 'embedding_length', shape.hidden);
+  set('uint32', 'feed_forward_length', shape.feedForward);
+  set('uint32', 'vocab_size', shape.vocabulary);
+  set('uint32', 'attention.head_count', shape.heads);
+  set('uint32', 'attention.head_count_kv', shape.keyValueHeads);
+  set('uint32', 'attention.key_length', headSize);
+  set('uint32', 'attention.value_length', headSize);
+  set('uint32', 'attention.sliding_window', shape.slidingWindow);
+  set('float32', 'attention.layer_norm_rms_epsilon', shape.normEpsilon ?? 1e-5);
+  set('uint32', 'rope.dimension_count', shape.ropeSize ?? headSize);
+  set('float32', 'rope.freq_base', shape.ropeBase ?? 10_000);
+  if (ropeScaling && ropeScaling.type !== 'llama3') {
+    metadata.set(`${architecture}.rope.scaling.type`, ropeScaling.type);
+    set('float32', 'rope.scaling.factor', ropeScaling.factor);
+  }
+  if (ropeScaling?.type === 'yarn') {
+    set('uint32', 'rope.scaling.original_context_length', ropeScaling.originalContext);
+    set('float32', 'rope.scaling.attn_factor', ropeScaling.attentionFactor);
+    set('float32', 'rope.scaling.yarn_beta_fast', ropeScaling.betaFast);
+    set('float32', 'rope.scaling.yarn_beta_slow', ropeScaling.betaSlow);
+  }
+  return new Map([...metadata, ...randomVocabulary(shape)]);
+}
+
+/**
+ * Llama 3's scaling as converters write it, a divisor per pair: 1 for wavelengths below original / high, `factor` above
+ * original / low, between them the reciprocal of a line in original / wavelength.
+ */
+function ropeFactors(shape: ModelShape): GgufTensor[] {
+  const { ropeScaling: scaling, ropeBase = 10_000 } = shape;
+  if (scaling?.type !== 'llama3') return [];
+  const rotated = shape.ropeSize ?? shape.headSize ?? shape.hidden / shape.heads;
+  const { factor, originalContext, lowFrequencyFactor: low, highFrequencyFactor: high } = scaling;
+  const factors = Float32Array.from({ length: rotated / 2 }, (_, pair) => {
+    const turns = originalContext / (2 * Math.PI * ropeBase ** ((2 * pair) / rotated));
+    const share = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+    return 1 / (share + (1 - share) / factor);
+  });
+  const data = new Uint8Array(factors.buffer);
+  return [{ name: 'rope_freqs.weight', format: formatByName('f32'), shape: [factors.length], data }];
+}

@@ -1,0 +1,84 @@
+/** What a kernel of a plan has to move and to compute at least, from the plan alone. */
+import type { GraphNode, WeightValue } from '../../../src/graph.ts';
+import { type Capability, type Kernel, pageRows } from '../../../src/plan.ts';
+import { evaluateDim } from '../../../src/tensor.ts';
+
+export interface KernelWork {
+  /** Kernels of one class do the same with weights of one format. */
+  readonly className: string;
+  /** Weights and cache rows, each read once. */
+  readonly streamedBytes: number;
+  /** Activations read and written. */
+  readonly activationBytes: number;
+  /** Multiplications and additions of products. */
+  readonly operations: number;
+}
+
+/** `cachedRows` are those before the step's. */
+export function workOf(
+  kernel: Kernel,
+  capability: Capability,
+  symbols: readonly number[],
+  cachedRows: number,
+): KernelWork {
+  const streamed = kernel.nodes.map((node) => streamedBytes(node, capability, symbols, cachedRows));
+  const operands = [...kernel.inputs, ...kernel.outputs];
+  return {
+    className: classOf(kernel),
+    streamedBytes: sum(streamed),
+    activationBytes: sum(operands.map(({ bytes }) => evaluateDim(bytes, symbols))),
+    operations: sum(kernel.nodes.map((node) => operationsOf(node, symbols, cachedRows))),
+  };
+}
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+const matricesOf = (node: GraphNode): WeightValue[] =>
+  node.inputs.filter((input): input is WeightValue => input.kind === 'weight' && input.type.shape.length > 1);
+
+/** Pattern, and of products the name of the first weight without its layer. */
+function classOf({ pattern, nodes }: Kernel): string {
+  const [weight] = nodes.flatMap(matricesOf);
+  if (!weight) return pattern;
+  const name = weight.name.replace(/^blk\.\d+\./, '').replace(/\.weight$/, '');
+  return `${pattern} (${name}, ${weight.type.format.name})`;
+}
+
+const rowsOf = (node: GraphNode, symbols: readonly number[]): number =>
+  evaluateDim(node.output.type.shape[0] ?? 1, symbols);
+
+function streamedBytes(
+  node: GraphNode,
+  capability: Capability,
+  symbols: readonly number[],
+  cachedRows: number,
+): number {
+  const { operation } = node;
+  if (operation.op === 'attention') {
+    return ((cachedRows + rowsOf(node, symbols)) * capability.cachePageBytes(operation)) / pageRows;
+  }
+  const weights = node.inputs.filter((input): input is WeightValue => input.kind === 'weight');
+  return sum(
+    weights.map(({ type }) => {
+      const share = operation.op === 'embed' ? rowsOf(node, symbols) / (type.shape[0] ?? 1) : 1;
+      return capability.packedBytes(type) * share;
+    }),
+  );
+}
+
+function operationsOf(node: GraphNode, symbols: readonly number[], cachedRows: number): number {
+  const { operation } = node;
+  const rows = rowsOf(node, symbols);
+  if (operation.op === 'matmul') {
+    return sum(
+      matricesOf(node).map(({ type }) => {
+        const shape: readonly number[] = type.shape;
+        return shape.reduce((product, size) => product * size, 2 * rows);
+      }),
+    );
+  }
+  if (operation.op !== 'attention') return 0;
+  const { headCount, keySize, valueSize } = operation;
+  const pairs = rows * cachedRows + (rows * (rows + 1)) / 2;
+  return 2 * pairs * headCount * (keySize + valueSize);
+}

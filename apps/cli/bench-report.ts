@@ -1,0 +1,48 @@
+/** What `bench` measured, as text. */
+import { printBytes } from '../../src/base/print-bytes.ts';
+import type { MemoryReport } from '../../src/index.ts';
+import type { SpeedResult } from '../bench/model-speed.ts';
+import type { MachineDescription } from './machine-description.ts';
+import { textTable } from './text-table.ts';
+
+export interface BenchResult {
+  readonly model: string;
+  readonly architecture: string;
+  readonly parameterCount: number;
+  readonly fileBytes: number;
+  readonly backend: string;
+  readonly threads: number;
+  readonly loadMs: number;
+  /** The process at most: when the model was loaded, and at the end. */
+  readonly memory: MemoryReport & { readonly loadedPeakBytes: number; readonly peakRssBytes: number };
+  readonly speeds: readonly SpeedResult[];
+}
+
+export interface BenchTable {
+  readonly machine: MachineDescription;
+  readonly results: readonly BenchResult[];
+}
+
+export function benchReport({ machine, results }: BenchTable): string {
+  const { processor, processorCount, memoryBytes, system, node, nearfield, commit, loadBefore } = machine;
+  const header = [
+    `${processor}, ${processorCount} processors, ${printBytes(memoryBytes)}, ${system}`,
+    `node ${node}, nearfield ${nearfield}${commit === undefined ? '' : ` (${commit})`}, load before ${loadBefore.toFixed(2)}`,
+  ];
+  return `${header.join('\n')}\n\n${results.map(printResult).join('\n')}`;
+}
+
+function printResult(result: BenchResult): string {
+  const { memory } = result;
+  const title = `${result.model}: ${result.architecture}, ${(result.parameterCount / 1e6).toFixed(1)} M parameters, ${printBytes(result.fileBytes)}`;
+  const machine = `${result.backend}, ${result.threads} threads, loaded in ${result.loadMs.toFixed(0)} ms`;
+  const held = `weights ${printBytes(memory.weightsBytes)}, cache ${printBytes(memory.kvCacheBytes)}, activations ${printBytes(memory.arenaBytes)}, process at most ${printBytes(memory.peakRssBytes)}`;
+  const rows = result.speeds.map(({ kind, tokens, depth, median, least, most }) => [
+    `${kind} ${tokens}`,
+    `${depth}`,
+    median.toFixed(2),
+    `${least.toFixed(2)} to ${most.toFixed(2)}`,
+  ]);
+  const table = textTable([['', 'depth', 'tokens/s', 'from to'], ...rows], '  ');
+  return `${title}\n  ${machine}\n  ${held}\n${table}`;
+}

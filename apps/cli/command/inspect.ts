@@ -1,0 +1,184 @@
+/** `inspect`: what a model file holds, whether it fits, and how fast it would run. */
+import type { Command } from 'commander';
+import { printBytes } from '../../../src/base/print-bytes.ts';
+import {
+  estimateModel,
+  inspectModel,
+  type ModelEstimate,
+  type ModelInspection,
+  NearfieldError,
+} from '../../../src/index.ts';
+import type { Host } from '../host.ts';
+import { addModelOptions, loadOptionsOf, type ModelFlags } from '../model-options.ts';
+import { availableBytes, residentBytes } from '../process-memory.ts';
+import { labelledLines, textTable } from '../text-table.ts';
+
+interface InspectFlags extends ModelFlags {
+  readonly plan?: boolean;
+  readonly tensors?: boolean;
+  readonly metadata?: boolean;
+  /** False after `--no-estimate`. */
+  readonly estimate: boolean;
+}
+
+export function addInspectCommand(program: Command, host: Host): void {
+  const command = program
+    .command('inspect')
+    .description('show what a model file holds, whether it fits and how fast it would run; loads no weights')
+    .argument('<model>', 'path or URL of a GGUF file')
+    .option('--tensors', 'list the tensors')
+    .option('--metadata', 'list the metadata')
+    .option('--plan', 'print the plan: segments, buffers, their sizes, what reuse saves')
+    .option('--no-estimate', 'the file alone: open no backend, measure nothing');
+  addModelOptions(command);
+  command.addHelpText(
+    'after',
+    `
+The estimate takes about a second: a few layers of the model's shape and formats run with made-up weights. It tells the
+memory of the process with the model loaded, and speeds for this machine as it is now.`,
+  );
+  command.action((model: string, flags: InspectFlags) => inspect(model, flags, host));
+}
+
+async function inspect(model: string, flags: InspectFlags, host: Host): Promise<void> {
+  const { signal } = host;
+  // Before the rest, so that the baseline is that of a process which has just begun.
+  const estimate = flags.estimate ? await tryEstimate(model, flags, signal) : undefined;
+  const inspection = await inspectModel(model, { signal, ...(flags.plan ? { plan: flags.backend } : {}) });
+  if (flags.json) await host.write(`${JSON.stringify({ ...inspection, estimate })}\n`);
+  else await host.write(printInspection(inspection, estimate, flags));
+  const [problem] = inspection.problems;
+  if (problem !== undefined) throw new NearfieldError('unsupported', problem);
+}
+
+/** Undefined where the model cannot be loaded at all; the inspection then tells why. */
+async function tryEstimate(
+  model: string,
+  flags: InspectFlags,
+  signal: AbortSignal,
+): Promise<ModelEstimate | undefined> {
+  const machine = { residentBytes, availableBytes: availableBytes() };
+  try {
+    return await estimateModel(model, { ...loadOptionsOf(flags), ...machine, signal });
+  } catch (error) {
+    const isSupported = !(
+      error instanceof NearfieldError && ['unsupported', 'bad-file'].includes(error.code)
+    );
+    if (isSupported) throw error;
+    return undefined;
+  }
+}
+
+function printInspection(
+  inspection: ModelInspection,
+  estimate: ModelEstimate | undefined,
+  flags: InspectFlags,
+): string {
+  return [
+    printHeader(inspection),
+    estimate ? printEstimate(estimate) : '',
+    flags.metadata
+      ? section('metadata', inspection.metadata.map(({ key, value }) => `  ${key} = ${value}\n`).join(''))
+      : '',
+    flags.tensors ? section('tensors', tensorTable(inspection)) : '',
+    inspection.plan === undefined ? '' : section('plan', `${inspection.plan}\n`),
+  ].join('');
+}
+
+const section = (title: string, body: string): string => `\n${title}\n${body}`;
+
+function printHeader(inspection: ModelInspection): string {
+  const { model, tokenizer, formats, chatTemplate } = inspection;
+  const shares = formats.map(({ format, tensorCount, byteLength }) => {
+    return `${format} ${printBytes(byteLength)} in ${tensorCount} tensors`;
+  });
+  const lines: [string, string][] = [
+    ['file', `${inspection.source} (${inspection.container}, ${printBytes(inspection.fileBytes)})`],
+    [
+      'model',
+      `${model ? `${model.name || 'unnamed'}, ${model.architecture}` : 'not supported'}, ${printCount(inspection.parameterCount)} parameters, ${inspection.bitsPerWeight.toFixed(2)} bits each`,
+    ],
+  ];
+  if (model) {
+    const { layerCount, hiddenSize, vocabularySize, contextLength } = model;
+    lines.push([
+      'shape',
+      `${layerCount} layers, hidden ${hiddenSize}, vocabulary ${vocabularySize}, context ${contextLength}`,
+    ]);
+  }
+  lines.push(['formats', shares.join('; ')]);
+  if (tokenizer) {
+    const { kind, bos, eos, addBos, addEos, endIds } = tokenizer;
+    const added =
+      [addBos ? 'BOS' : '', addEos ? 'EOS' : ''].filter((name) => name !== '').join(' and ') || 'nothing';
+    lines.push([
+      'tokenizer',
+      `${kind}, ${tokenizer.vocabularySize} pieces, BOS ${bos ?? 'none'}, EOS ${eos ?? 'none'}, adds ${added}, ends at ${endIds.join(', ') || 'nothing'}`,
+    ]);
+  }
+  lines.push([
+    'template',
+    chatTemplate === undefined ? 'none' : `${chatTemplate.length} characters of Jinja`,
+  ]);
+  for (const warning of inspection.warnings) lines.push(['warning', warning]);
+  return labelledLines(lines);
+}
+
+function printEstimate(estimate: ModelEstimate): string {
+  const { memory, availableBytes: available, speeds, contextLength } = estimate;
+  const rows = [['context', 'memory', 'decode', `prompt of ${estimate.promptRows}`]];
+  for (const { depth, bytes, decodeTokensPerSecond, prefillTokensPerSecond } of speeds) {
+    rows.push([
+      `${depth}`,
+      printBytes(bytes),
+      printSpeed(decodeTokensPerSecond),
+      printSpeed(prefillTokensPerSecond),
+    ]);
+  }
+  const parts = [
+    `weights ${printBytes(memory.weightsBytes)}`,
+    `activations ${printBytes(memory.arenaBytes)}`,
+    `cache ${printBytes(memory.kvCachePageBytes)} for each ${memory.kvCachePageRows} tokens, ${printBytes(memory.kvCacheFullBytes)} for ${contextLength}`,
+    `loading ${printBytes(memory.loadingBytes)}`,
+    `process ${printBytes(memory.baselineBytes)}`,
+  ];
+  const verdict =
+    available === undefined
+      ? 'unknown'
+      : estimate.fitsFullContext
+        ? `yes, with a context of ${contextLength}`
+        : estimate.fits
+          ? `yes, but with a context of ${estimate.largestContext} at most`
+          : 'no';
+  const measured =
+    speeds.length > 0 ? `measured in ${(estimate.measuredMs / 1000).toFixed(1)} s` : 'not measured';
+  const lines = labelledLines([
+    ['memory', parts.join(', ')],
+    [
+      'at most',
+      `${printBytes(memory.startBytes)} at first, ${printBytes(memory.fullBytes)} with the context full`,
+    ],
+    ['fits', `${verdict}${available === undefined ? '' : `; ${printBytes(available)} available`}`],
+  ]);
+  const title = `estimate on ${estimate.backend} with ${estimate.threads} threads (${measured})`;
+  return section(title, `${lines}${speeds.length > 0 ? textTable(rows) : ''}`);
+}
+
+function tensorTable({ tensors }: ModelInspection): string {
+  const rows = tensors.map(({ name, format, shape, byteLength }) => [
+    name,
+    format,
+    shape.join(' × '),
+    printBytes(byteLength),
+  ]);
+  return textTable([['tensor', 'format', 'shape', 'size'], ...rows], '  ');
+}
+
+/** Three digits are more than it is good for. */
+const printSpeed = (perSecond: number): string => `${Number(perSecond.toPrecision(3))} tokens/s`;
+
+function printCount(count: number): string {
+  if (count >= 1e9) return `${(count / 1e9).toFixed(2)} G`;
+  if (count >= 1e6) return `${(count / 1e6).toFixed(1)} M`;
+  return String(count);
+}

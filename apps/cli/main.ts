@@ -1,0 +1,4 @@
+/** The command line's entry. */
+import { runCommandLine } from './program.ts';
+
+process.exitCode = await runCommandLine(process.argv.slice(2));

@@ -1,0 +1,118 @@
+/** Options that every command with a model takes, and the engine they lead to. */
+import { type Command, Option } from 'commander';
+import { printBytes } from '../../src/base/print-bytes.ts';
+import {
+  type BackendName,
+  backendNames,
+  Engine,
+  type LoadOptions,
+  type ProposerName,
+  proposerNames,
+} from '../../src/index.ts';
+import type { Host } from './host.ts';
+import { byteCount, wholeNumber } from './option-values.ts';
+import { openProgressBar } from './progress-bar.ts';
+import { openTraceFile } from './trace-file.ts';
+
+export interface ModelFlags {
+  readonly backend: BackendName | 'auto';
+  readonly threads?: number;
+  readonly context?: number;
+  readonly memoryBudget?: number;
+  readonly verbose?: boolean;
+  readonly json?: boolean;
+}
+
+export interface DecoderFlags {
+  readonly decoder: ProposerName;
+  readonly trace?: string;
+}
+
+export function addModelOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--backend <name>', 'where to compute; auto takes the fastest')
+        .choices(['auto', ...backendNames])
+        .default('auto'),
+    )
+    .option(
+      '--threads <count>',
+      'compute threads (default: all processors, at most 16)',
+      wholeNumber({ least: 1, most: 256 }),
+    )
+    .option(
+      '--context <rows>',
+      'tokens a conversation can hold (default: what the model was trained for)',
+      wholeNumber({ least: 1 }),
+    )
+    .option(
+      '--memory-budget <bytes>',
+      'refuse to hold more for weights, cache and activations; 2GiB, 800MB',
+      byteCount,
+    )
+    .option('--verbose', 'statistics and warnings on standard error; stacks of errors')
+    .option('--json', 'the result as JSON on standard output');
+}
+
+export function addDecoderOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--decoder <name>', 'how tokens are proposed; the text is the same with all')
+        .choices(proposerNames)
+        .default('auto'),
+    )
+    .option('--trace <file>', 'write what ran when, for chrome://tracing or ui.perfetto.dev');
+}
+
+export interface LoadedModel extends AsyncDisposable {
+  readonly engine: Engine;
+  /** Closes the engine, then writes the trace. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Loads with a progress bar; remarks about the file go to standard error. */
+export async function loadModel(
+  source: string,
+  flags: ModelFlags & Partial<DecoderFlags>,
+  host: Host,
+): Promise<LoadedModel> {
+  const trace = flags.trace === undefined ? undefined : await openTraceFile(flags.trace);
+  const bar = openProgressBar();
+  const options: LoadOptions = {
+    ...loadOptionsOf(flags),
+    ...(trace ? { onTrace: trace.onTrace } : {}),
+    signal: host.signal,
+    onProgress({ loadedBytes, totalBytes }) {
+      bar.update(
+        'loading',
+        loadedBytes,
+        totalBytes,
+        `${printBytes(loadedBytes)} of ${printBytes(totalBytes)}`,
+      );
+    },
+  };
+  try {
+    const engine = await Engine.load(source, options);
+    bar.clear();
+    for (const warning of engine.description.warnings) host.note(`nearfield: warning: ${warning}`);
+    return {
+      engine,
+      async [Symbol.asyncDispose]() {
+        await engine.close();
+        await trace?.finish();
+      },
+    };
+  } finally {
+    bar.clear();
+  }
+}
+
+/** The flags in the library's words. */
+export function loadOptionsOf({ backend, threads, context, memoryBudget }: ModelFlags): LoadOptions {
+  return {
+    backend,
+    ...(threads === undefined ? {} : { threads }),
+    ...(context === undefined ? {} : { contextLength: context }),
+    ...(memoryBudget === undefined ? {} : { memoryBudget }),
+  };
+}

@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { Engine } from '../../src/index.ts';
+import { temporaryFolder } from '../../test/fixture/temporary-folder.ts';
+import { call, callForJson, fable, fableDraft } from './fixture/call.ts';
+
+interface RunReport {
+  readonly prompt: string;
+  readonly text: string;
+  readonly promptTokens: readonly number[];
+  readonly tokens: readonly number[];
+  readonly timings: Readonly<Record<string, number>>;
+  readonly memory: Readonly<Record<string, number>>;
+  readonly backend: string;
+  readonly threads: number;
+  readonly decoder: { readonly name: string; readonly seed: number; readonly finish: string };
+  readonly logprobs?: readonly (readonly { readonly id: number; readonly logprob: number }[])[];
+}
+
+const prompt = 'Once upon a time';
+const greedy = ['--temp', '0', '-n', '12', '-p', prompt];
+const run = (...parameters: string[]) => callForJson<RunReport>(['run', ...parameters]);
+
+test('the object of --json: its keys, their types, and what the engine says', async () => {
+  const report = await run(...greedy, '--threads', '2');
+  assert.deepEqual(Object.keys(report), [
+    ...['prompt', 'text', 'promptTokens', 'tokens', 'timings', 'memory', 'backend', 'threads', 'decoder'],
+  ]);
+  const { timings, memory } = report;
+  const timingKeys = ['loadMs', 'prefillMs', 'prefillTokensPerSecond', 'decodeMs', 'decodeTokensPerSecond'];
+  assert.deepEqual(Object.keys(timings), timingKeys);
+  assert.deepEqual(Object.keys(memory), ['weightsBytes', 'kvCacheBytes', 'arenaBytes', 'peakRssBytes']);
+  for (const value of [...Object.values(timings), ...Object.values(memory)]) assert.ok(value > 0);
+  assert.deepEqual([report.prompt, report.backend, report.threads], [prompt, 'wasm', 2]);
+  assert.equal(report.decoder.finish, 'length');
+
+  await using engine = await Engine.load(fable);
+  await using session = await engine.session();
+  const { text, tokens, promptTokens } = await session.generate(prompt, { maxTokens: 12 }).result();
+  const { text: said, tokens: ids, promptTokens: promptIds } = report;
+  assert.deepEqual({ text: said, tokens: ids, promptTokens: promptIds }, { text, tokens, promptTokens });
+});
+
+test('exact ids are fed as they are; log-probabilities come for each token', async () => {
+  const ids = [1, 1340, 654, 261, 524];
+  const report = await run('--temp', '0', '-n', '5', '--prompt-ids', ids.join(','), '--logprobs', '3');
+  assert.deepEqual(report.promptTokens, ids);
+  assert.equal(report.logprobs?.length, 5);
+  for (const [index, best] of report.logprobs?.entries() ?? []) {
+    assert.equal(best.length, 3);
+    assert.equal(best[0]?.id, report.tokens[index]);
+    const values = best.map(({ logprob }) => logprob);
+    assert.deepEqual(
+      values,
+      [...values].sort((a, b) => b - a),
+    );
+    assert.ok((values[0] ?? 1) <= 0);
+  }
+});
+
+test('text streams to standard output, and nothing else', async () => {
+  const { text } = await run(...greedy);
+  const { code, output, remarks } = await call(['run', ...greedy]);
+  assert.deepEqual({ code, output, remarks }, { code: 0, output: `${text}\n`, remarks: '' });
+});
+
+test('a prompt may come from a file or a pipe; a last newline is not part of it', async () => {
+  await using folder = await temporaryFolder();
+  const path = folder.path('prompt.txt');
+  await writeFile(path, `${prompt}\n`);
+  const parameters = ['run', '--temp', '0', '-n', '2'];
+  for (const [more, input] of [
+    [['-f', path], ''],
+    [['-f', '-'], `${prompt}\n`],
+    [[], `${prompt}\n`],
+  ] as const) {
+    const report = await callForJson<RunReport>([...parameters, ...more], { input });
+    assert.equal(report.prompt, prompt);
+  }
+});
+
+test('a seed tells what is drawn; every decoder draws the same', async () => {
+  const drawn = async (...more: string[]) =>
+    (await run('-p', prompt, '-n', '24', '--seed', '5', ...more)).tokens;
+  const plain = await drawn('--decoder', 'plain');
+  assert.deepEqual(await drawn('--decoder', 'lookup'), plain);
+  const cold = await drawn('--temp', '0');
+  assert.notDeepEqual(cold, plain);
+});
+
+test('options reach the sampler and the loop', async () => {
+  const { tokens, text } = await run(...greedy);
+  const [first = 0] = tokens;
+  const banned = await run(...greedy, '--logit-bias', `${first}=-inf`);
+  assert.ok(!banned.tokens.includes(first));
+  const word = text.trim().split(' ').at(2) ?? '';
+  const stopped = await run(...greedy, '--stop', word);
+  assert.equal(stopped.text, text.slice(0, text.indexOf(word)));
+  assert.equal(stopped.decoder.finish, 'stop');
+  const full = await run('-p', prompt, '--context', '8', '--ignore-eos', '-n', '-1');
+  assert.equal(full.decoder.finish, 'context');
+});
+
+test('a bare run tells a tale; --verbose adds figures', async () => {
+  const { code, output, remarks } = await call(['run', '-n', '8', '--verbose']);
+  assert.equal(code, 0);
+  assert.ok(output.trim().length > 0);
+  assert.match(remarks, /prompt 5 tokens .*\n.*text 8 tokens/);
+});
+
+test('--trace writes what ran', async () => {
+  await using folder = await temporaryFolder();
+  const path = folder.path('trace.json');
+  const { code } = await call(['run', ...greedy, '--trace', path]);
+  assert.equal(code, 0);
+  const { traceEvents } = JSON.parse(await readFile(path, 'utf8'));
+  assert.ok(traceEvents.length >= 13);
+  for (const event of traceEvents) {
+    assert.deepEqual([event.ph, typeof event.name, event.dur >= 0], ['X', 'string', true]);
+  }
+});
+
+test('a prompt cache keeps the session in a file; of another model it is refused', async () => {
+  await using folder = await temporaryFolder();
+  const cache = folder.path('session');
+  const fresh = await run(...greedy, '--prompt-cache', cache);
+  const size = (await readFile(cache)).length;
+  assert.ok(size > 1000);
+  const again = await call(['run', ...greedy, '--prompt-cache', cache, '--verbose']);
+  assert.equal(again.output, `${fresh.text}\n`);
+  assert.match(again.remarks, /\(4 at hand\)/);
+  const other = await call(['run', fableDraft, ...greedy, '--prompt-cache', cache]);
+  assert.equal(other.code, 1);
+  assert.match(
+    other.remarks,
+    /^nearfield: The saved session cannot be restored: it belongs to another model/,
+  );
+  assert.equal((await readFile(cache)).length, size);
+  await writeFile(cache, (await readFile(cache)).subarray(0, 100));
+  assert.match((await call(['run', ...greedy, '--prompt-cache', cache])).remarks, /cannot be restored/);
+});

@@ -1,0 +1,67 @@
+/** Builds a graph whose weights come from a checkpoint, each checked against the shape the configuration calls for. */
+import type { GraphLimits } from '../../architecture.ts';
+import { NearfieldError } from '../../base/error.ts';
+import type { Checkpoint } from '../../checkpoint.ts';
+import { GraphBuilder, type Operation, type Value, type WeightValue } from '../../graph.ts';
+
+/** `[N]` or `[N, K]`. */
+type WeightShape = readonly [number] | readonly [number, number];
+
+export type BiasRule = 'optional' | 'required';
+
+export class ModelBuilder {
+  readonly graph: GraphBuilder;
+  readonly #checkpoint: Checkpoint;
+
+  constructor(checkpoint: Checkpoint, limits: GraphLimits) {
+    this.graph = new GraphBuilder(limits);
+    this.#checkpoint = checkpoint;
+  }
+
+  apply(operation: Operation, inputs: readonly Value[], name: string): Value {
+    return this.graph.apply(operation, inputs, name);
+  }
+
+  has(tensor: string): boolean {
+    return this.#checkpoint.tensors.has(tensor);
+  }
+
+  /** Throws `bad-file` naming the tensor that is missing or of another shape. */
+  weight(tensor: string, shape: WeightShape): WeightValue {
+    const entry = this.#checkpoint.tensors.get(tensor);
+    if (!entry) {
+      throw new NearfieldError(
+        'bad-file',
+        `Tensor ${tensor} of shape [${shape.join(', ')}] is missing from ${this.#checkpoint.name}: the file is incomplete or badly converted`,
+      );
+    }
+    if (entry.shape.length !== shape.length || entry.shape.some((size, axis) => size !== shape[axis])) {
+      throw new NearfieldError(
+        'bad-file',
+        `Tensor ${tensor} has shape [${entry.shape.join(', ')}] instead of [${shape.join(', ')}]: the file is damaged or badly converted`,
+      );
+    }
+    return this.graph.weight(tensor, entry.format, shape);
+  }
+
+  /** `block` names a weight without its `.weight`; `[T, K]` times `[N, K]` gives `[T, N]`, plus the bias if there is one. */
+  linear(
+    input: Value,
+    block: string,
+    shape: readonly [number, number],
+    biasRule: BiasRule = 'optional',
+  ): Value {
+    const weight = this.weight(`${block}.weight`, shape);
+    const hasBias = biasRule === 'required' || this.has(`${block}.bias`);
+    const bias = hasBias ? [this.weight(`${block}.bias`, [shape[0]])] : [];
+    return this.apply({ op: 'matmul' }, [input, weight, ...bias], block);
+  }
+
+  rmsNorm(input: Value, block: string, size: number, epsilon: number): Value {
+    return this.apply({ op: 'rms-norm', epsilon }, [input, this.weight(`${block}.weight`, [size])], block);
+  }
+
+  add(left: Value, right: Value, name: string): Value {
+    return this.apply({ op: 'add' }, [left, right], name);
+  }
+}

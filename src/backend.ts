@@ -1,0 +1,74 @@
+/**
+ * Backends: machines that hold bytes and run prepared segments. A backend knows storage and speed; what is computed comes
+ * to it as a plan's segments. One backend serves many engines at once.
+ */
+import type { NumberFormat } from './format.ts';
+import type { Capability, Plan, Segment } from './plan.ts';
+import type { TensorType } from './tensor.ts';
+
+export { type BackendName, type BackendOptions, backendNames, openBackend } from './backend/open.ts';
+export { StepBlock, type StepBlockLimits, stepBlockLayout } from './backend/step-block.ts';
+
+/** Bytes on the machine. The address is in 4-byte words and unique among the backend's living regions, so that tables of addresses fit 32-bit words. */
+export interface Region {
+  readonly addressWords: number;
+  readonly byteLength: number;
+}
+
+/** A weight as the machine holds it. */
+export interface PackedWeight {
+  readonly type: TensorType<NumberFormat>;
+  /** Bytes it takes on the machine. */
+  readonly byteLength: number;
+}
+
+/** Reads `target.byteLength` bytes of a weight's file form, from `offset` within it. */
+export type ReadWeight = (offset: number, target: Uint8Array) => Promise<void>;
+
+/** A segment made ready to run; belongs to the backend that made it. */
+export interface Program {
+  readonly segment: Segment;
+  /** Frees what the program holds. Its tickets must be done. */
+  dispose(): void;
+}
+
+/** What a program works on in one submit. */
+export interface Bindings {
+  /** At least the plan's `arenaBytes` at these symbol values. */
+  readonly arena: Region;
+  /** A step block (`step-block.ts`). */
+  readonly step: Region;
+  /** Packed weights in the order of the segment's `weights`. */
+  readonly weights: readonly PackedWeight[];
+}
+
+/** One submitted program. Tickets of a backend finish in the order of their submits. */
+export interface Ticket {
+  /** Settles when the program has run; rejects with `backend` when the device failed, `aborted` after `cancel`. */
+  readonly done: Promise<void>;
+  /** Stops the program within 100 ms; what it has written is undefined. */
+  cancel(): void;
+}
+
+export interface Backend {
+  readonly name: string;
+  describe(): Capability;
+  /** Throws `out-of-budget` where the machine has no room. The bytes are zero. */
+  allocate(byteLength: number, purpose: string): Region;
+  release(region: Region): void;
+  /** Writes are seen by every submit that follows. */
+  write(region: Region, offsetBytes: number, bytes: Uint8Array): void;
+  /** Sees every submit before it that is done. */
+  read(region: Region, offsetBytes: number, target: Uint8Array): Promise<void>;
+  /** Turns a weight's file bytes into the machine's layout, a piece at a time. */
+  pack(type: TensorType<NumberFormat>, read: ReadWeight, signal?: AbortSignal): Promise<PackedWeight>;
+  unpack(weight: PackedWeight): void;
+  prepare(segment: Segment, plan: Plan): Program;
+  /** `symbols` are the values of the graph's symbols: `[T, R]`. */
+  submit(program: Program, bindings: Bindings, symbols: readonly number[]): Ticket;
+  /** Threads that compute, for reports. */
+  readonly threads: number;
+  /** Bytes now held, by purpose. */
+  memory(): { readonly weightBytes: number; readonly regionBytes: number };
+  close(): Promise<void>;
+}

@@ -1,0 +1,30 @@
+/** The table of backends. */
+import type { Backend } from '../backend.ts';
+import { NearfieldError } from '../base/error.ts';
+
+export interface BackendOptions {
+  /** Compute threads; undefined lets the backend choose. */
+  readonly threads?: number;
+  /** Where the compute worker and the kernels lie, when a bundler or a server has moved them. */
+  readonly assets?: { readonly computeWorker?: string | URL; readonly kernels?: string | URL };
+}
+
+const table = {
+  reference: async () => (await import('./reference/backend.ts')).openReferenceBackend,
+  wasm: async () => (await import('./wasm/backend.ts')).openWasmBackend,
+} satisfies Record<string, () => Promise<(options: BackendOptions) => Backend | Promise<Backend>>>;
+
+export type BackendName = keyof typeof table;
+
+export const backendNames = Object.keys(table) as readonly BackendName[];
+
+export async function openBackend(name: BackendName, options: BackendOptions = {}): Promise<Backend> {
+  if (!Object.hasOwn(table, name)) {
+    throw new NearfieldError(
+      'bad-argument',
+      `Unknown backend "${name}"; there are: ${backendNames.join(', ')}`,
+    );
+  }
+  const open = await table[name]();
+  return open(options);
+}

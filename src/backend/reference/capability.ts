@@ -1,0 +1,23 @@
+/** What the reference backend tells the planner: every operation, no fusion, float64 everywhere. */
+import type { Capability, StorageForm } from '../../plan.ts';
+import { cachePageBytes } from './layer-cache.ts';
+import { hasOperation } from './op-table.ts';
+import { packedBytes } from './weight.ts';
+
+const f64: StorageForm = { name: 'f64', blockValues: 1, blockBytes: 8 };
+
+export const capability: Capability = {
+  backend: 'reference',
+  alignmentBytes: 8,
+  form: f64,
+  supports: (node) => hasOperation(node.operation.op),
+  patterns: [],
+  reads: () => f64,
+  writes: () => [f64],
+  cachePageBytes,
+  packedBytes,
+  /** Sums in float64; exp, sin and cos of the host err by less than a unit in the last place. */
+  addressableBytes: Number.POSITIVE_INFINITY,
+  overreadBytes: 0,
+  roundoff: () => ({ unit: 2 ** -53, operand: 0, operandGroup: 1, weight: 0, elementary: 2 ** -52 }),
+};

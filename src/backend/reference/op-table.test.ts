@@ -1,0 +1,250 @@
+/** Every operation on numbers small enough to work out by hand. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Operation } from '../../graph.ts';
+import type { LayerCache } from './layer-cache.ts';
+import { runOperation } from './op-table.ts';
+import { denseRows } from './rows.ts';
+import type { StepTables, TableRow } from './step-tables.ts';
+
+/** Keys and values of one number each, by sequence and cache row. */
+function numberCache(): LayerCache {
+  const rows = new Map<string, Float64Array>();
+  const row = (name: string) => {
+    const found = rows.get(name) ?? new Float64Array(1);
+    rows.set(name, found);
+    return found;
+  };
+  return {
+    key: (sequence, cacheRow) => row(`key ${sequence} ${cacheRow}`),
+    value: (sequence, cacheRow) => row(`value ${sequence} ${cacheRow}`),
+  };
+}
+
+const stepRow = (changes: Partial<TableRow>): TableRow => ({
+  token: 0,
+  position: 0,
+  cacheRow: 0,
+  visible: 1,
+  maskLow: 0,
+  maskHigh: 0,
+  sequence: 0,
+  ...changes,
+});
+
+const stepWith = (changes: Partial<StepTables>): StepTables => ({
+  rows: [],
+  selected: [],
+  sequences: [{ pages: [], committed: 0 }],
+  moves: [],
+  ...changes,
+});
+
+interface Given {
+  readonly operands: readonly (readonly number[][])[];
+  readonly outputLength: number;
+  readonly step?: Partial<StepTables>;
+  readonly cache?: LayerCache;
+}
+
+function run(
+  operation: Operation,
+  { operands, outputLength, step = {}, cache = numberCache() }: Given,
+): number[] {
+  const output = new Float64Array(outputLength);
+  runOperation({
+    operation,
+    operands: operands.map((rows) => denseRows(Float64Array.from(rows.flat()), rows[0]?.length ?? 0)),
+    output,
+    step: stepWith(step),
+    cache: () => cache,
+  });
+  return [...output];
+}
+
+function expectClose(actual: readonly number[], expected: readonly number[]): void {
+  assert.equal(actual.length, expected.length);
+  actual.forEach((value, index) => {
+    const wanted = expected[index] ?? Number.NaN;
+    assert.ok(
+      Math.abs(value - wanted) <= 1e-14 * Math.max(1, Math.abs(wanted)),
+      `${actual} is not ${expected}`,
+    );
+  });
+}
+
+test('add', () => {
+  assert.deepEqual(run({ op: 'add' }, { operands: [[[1, 2]], [[10, -2]]], outputLength: 2 }), [11, 0]);
+});
+
+test('matmul: rows times rows, then the bias', () => {
+  const x = [
+    [1, 2],
+    [3, -1],
+  ];
+  const w = [
+    [1, 0],
+    [2, 5],
+    [-1, 1],
+  ];
+  assert.deepEqual(run({ op: 'matmul' }, { operands: [x, w], outputLength: 6 }), [1, 12, 1, 3, 1, -4]);
+  const biased = run({ op: 'matmul' }, { operands: [x, w, [[0.5, 0, 1]]], outputLength: 6 });
+  assert.deepEqual(biased, [1.5, 12, 2, 3.5, 1, -3]);
+});
+
+test('rms-norm: the mean square of 1 and 7 is 25', () => {
+  const operands = [[[1, 7]], [[10, 100]]];
+  expectClose(run({ op: 'rms-norm', epsilon: 0 }, { operands, outputLength: 2 }), [2, 140]);
+  expectClose(run({ op: 'rms-norm', epsilon: 75 }, { operands, outputLength: 2 }), [1, 70]);
+});
+
+test('gated: silu(0) = 0, silu(ln 3) = ¾ ln 3, silu(-ln 3) = -¼ ln 3', () => {
+  const operands = [[[0, Math.log(3), -Math.log(3)]], [[5, 4, 4]]];
+  const gated = run({ op: 'gated', activation: 'silu' }, { operands, outputLength: 3 });
+  expectClose(gated, [0, 3 * Math.log(3), -Math.log(3)]);
+});
+
+test('rope: a quarter turn, half a turn, and what is not turned', () => {
+  const step = { rows: [stepRow({ position: 1 }), stepRow({ position: 2 })] };
+  const operands = [
+    [
+      [1, 2, 3, 4, 9],
+      [1, 2, 3, 4, 9],
+    ],
+  ];
+  const rope = (pairing: 'adjacent' | 'split', magnitude: number) =>
+    run(
+      { op: 'rope', headCount: 1, headSize: 5, pairing, frequencies: [Math.PI / 2, Math.PI], magnitude },
+      { operands, outputLength: 10, step },
+    );
+  expectClose(rope('adjacent', 1), [-2, 1, -3, -4, 9, -1, -2, 3, 4, 9]);
+  expectClose(rope('split', 1), [-3, -2, 1, -4, 9, -1, 2, -3, 4, 9]);
+  expectClose(rope('adjacent', 2), [-4, 2, -6, -8, 9, -2, -4, 6, 8, 9]);
+});
+
+test('embed, select-rows', () => {
+  const rows = [2, 0, 2].map((token) => stepRow({ token }));
+  const table = [
+    [1, 2],
+    [3, 4],
+    [5, 6],
+  ];
+  assert.deepEqual(
+    run({ op: 'embed' }, { operands: [table], outputLength: 6, step: { rows } }),
+    [5, 6, 1, 2, 5, 6],
+  );
+  const step = { selected: [1, 0, 1] };
+  assert.deepEqual(
+    run({ op: 'select-rows' }, { operands: [table], outputLength: 6, step }),
+    [3, 4, 1, 2, 3, 4],
+  );
+  const unknown = { rows: [stepRow({ token: 3 })] };
+  assert.throws(
+    () => run({ op: 'embed' }, { operands: [table], outputLength: 2, step: unknown }),
+    RangeError,
+  );
+});
+
+test('argmax: the first of equals', () => {
+  const operands = [
+    [
+      [1, 3, 3],
+      [-2, -2, -7],
+      [-0, 0, -1],
+    ],
+  ];
+  assert.deepEqual(run({ op: 'argmax' }, { operands, outputLength: 6 }), [1, 3, 0, -2, 0, -0]);
+});
+
+const sizes = { layer: 0, keyValueHeadCount: 1, keySize: 1, valueSize: 1 };
+
+/** Keys 0, ln 2, ln 3, ln 4 … so that a query of 1 weighs row i by i + 1; values 1, 10, 100, … */
+function decimalCache(): LayerCache {
+  const cache = numberCache();
+  for (let row = 0; row < 70; row++) {
+    cache.key(0, row).fill(Math.log(row + 1));
+    cache.value(0, row).fill(10 ** (row % 8));
+  }
+  return cache;
+}
+
+function attend(row: Partial<TableRow>, committed: number, window?: number, query = 1): number {
+  const shape = window === undefined ? {} : { window };
+  const [result] = run(
+    { op: 'attention', ...sizes, headCount: 1, scale: 1, ...shape },
+    {
+      operands: [[[query]]],
+      outputLength: 1,
+      step: { rows: [stepRow(row)], sequences: [{ pages: [], committed }] },
+      cache: decimalCache(),
+    },
+  );
+  return result ?? Number.NaN;
+}
+
+test('attention: weights 1, 2, 3 of what the prefix shows', () => {
+  expectClose([attend({ cacheRow: 0, visible: 1 }, 0)], [1]);
+  expectClose([attend({ cacheRow: 2, visible: 3 }, 0)], [(1 + 20 + 300) / 6]);
+  expectClose([attend({ cacheRow: 2, visible: 3 }, 0, undefined, 0)], [111 / 3]);
+});
+
+test('attention: mask bits count from the committed rows, in both words', () => {
+  expectClose([attend({ visible: 2, maskLow: 0b101 }, 2)], [(1 + 20 + 300 + 50_000) / 11]);
+  expectClose([attend({ visible: 1, maskHigh: 1 << 1 }, 1)], [(1 + 35 * 100) / 36]);
+  expectClose([attend({ visible: 0, maskLow: 1 << 31 }, 0)], [1e7]);
+});
+
+test('attention: a window keeps the last rows in logical order', () => {
+  expectClose([attend({ cacheRow: 3, visible: 4 }, 0, 2)], [(300 + 4000) / 7]);
+  expectClose([attend({ visible: 2, maskLow: 0b101 }, 2, 3)], [(20 + 300 + 50_000) / 10]);
+  expectClose([attend({ cacheRow: 3, visible: 4 }, 0, 1)], [1000]);
+  expectClose([attend({ cacheRow: 2, visible: 3 }, 0, 99)], [321 / 6]);
+});
+
+test('attention: groups of heads share a key and a value', () => {
+  // Row 0: keys 0, 0 and values 0, 0. Row 1: keys ln 3, -ln 3 and values 8, -8.
+  const wide: LayerCache = {
+    key: (_, row) => Float64Array.of(row * Math.log(3), -row * Math.log(3)),
+    value: (_, row) => Float64Array.of(row * 8, -row * 8),
+  };
+  const result = run(
+    { op: 'attention', layer: 0, headCount: 4, keyValueHeadCount: 2, keySize: 1, valueSize: 1, scale: 1 },
+    { operands: [[[1, 0, 1, 0]]], outputLength: 4, step: { rows: [stepRow({ visible: 2 })] }, cache: wide },
+  );
+  expectClose(result, [6, 4, -2, -4]);
+});
+
+test('cache-write and cache-move: rows go where the step says, moves in their order', () => {
+  const cache = numberCache();
+  const rows = [stepRow({ cacheRow: 3 }), stepRow({ cacheRow: 4, sequence: 1 })];
+  run(
+    { op: 'cache-write', ...sizes },
+    {
+      operands: [
+        [[1], [2]],
+        [[10], [20]],
+      ],
+      outputLength: 0,
+      step: { rows },
+      cache,
+    },
+  );
+  assert.deepEqual([cache.key(0, 3)[0], cache.value(0, 3)[0]], [1, 10]);
+  assert.deepEqual([cache.key(1, 4)[0], cache.value(1, 4)[0]], [2, 20]);
+  const move = (fromSequence: number, fromRow: number, toSequence: number, toRow: number) => ({
+    fromSequence,
+    fromRow,
+    toSequence,
+    toRow,
+  });
+  run(
+    { op: 'cache-move', layer: 0 },
+    {
+      operands: [],
+      outputLength: 0,
+      step: { moves: [move(0, 3, 0, 2), move(1, 4, 0, 3), move(0, 2, 1, 0)] },
+      cache,
+    },
+  );
+  assert.deepEqual([cache.key(0, 2)[0], cache.value(0, 3)[0], cache.value(1, 0)[0]], [1, 20, 10]);
+});

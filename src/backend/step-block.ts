@@ -1,0 +1,134 @@
+/**
+ * The step block: one region of 32-bit words that tells every kernel what the rows of a step are. All backends read the
+ * same layout; a WebGPU buffer, a WebAssembly memory and a typed array hold it alike.
+ *
+ *   word  0 rows T          1 selected R       2 sequences        3 moves
+ *         4 first word of rows  5 of selected  6 of sequences     7 of moves   8 of page tables
+ *   row (8 words):      token, position, cacheRow, visible, maskLow, maskHigh, sequence, 0
+ *   selected (1 word):  index of a row
+ *   sequence (4 words): first word of its page table, pages, committed, 0
+ *   move (4 words):     from sequence, from cache row, to sequence, to cache row
+ *   page table:         addressWords of each page
+ *
+ * A row sees the cache rows 0…visible-1 of its sequence and, for each bit i of its mask, row committed + i; its own cache
+ * row is among them. The logical order of what it sees is ascending: first the prefix, then the bits.
+ */
+import { NearfieldError } from '../base/error.ts';
+
+const headerWords = 16;
+const rowWords = 8;
+const sequenceWords = 4;
+const moveWords = 4;
+
+export const stepBlockLayout = { headerWords, rowWords, sequenceWords, moveWords } as const;
+
+export interface StepBlockLimits {
+  readonly rows: number;
+  readonly selected: number;
+  readonly sequences: number;
+  readonly moves: number;
+  /** Pages over all sequences of one step. */
+  readonly pages: number;
+}
+
+export interface StepRow {
+  readonly token: number;
+  readonly position: number;
+  readonly cacheRow: number;
+  readonly visible: number;
+  readonly maskLow: number;
+  readonly maskHigh: number;
+  /** Index of its sequence within the block. */
+  readonly sequence: number;
+}
+
+/** Writes step blocks into one buffer that is reused from step to step. */
+export class StepBlock {
+  readonly words: Int32Array;
+  readonly bytes: Uint8Array;
+  readonly #limits: StepBlockLimits;
+  readonly #starts: { rows: number; selected: number; sequences: number; moves: number; pages: number };
+  #pages = 0;
+
+  constructor(limits: StepBlockLimits) {
+    const rows = headerWords;
+    const selected = rows + limits.rows * rowWords;
+    const sequences = selected + limits.selected;
+    const moves = sequences + limits.sequences * sequenceWords;
+    const pages = moves + limits.moves * moveWords;
+    this.#limits = limits;
+    this.#starts = { rows, selected, sequences, moves, pages };
+    this.words = new Int32Array(pages + limits.pages);
+    this.bytes = new Uint8Array(this.words.buffer);
+    this.clear();
+  }
+
+  get rowCount(): number {
+    return this.words[0] ?? 0;
+  }
+
+  get selectedCount(): number {
+    return this.words[1] ?? 0;
+  }
+
+  get moveCount(): number {
+    return this.words[3] ?? 0;
+  }
+
+  clear(): void {
+    const { rows, selected, sequences, moves, pages } = this.#starts;
+    this.words.fill(0, 0, headerWords);
+    this.words.set([rows, selected, sequences, moves, pages], 4);
+    this.#pages = 0;
+  }
+
+  /** Returns the sequence's index in this block. */
+  addSequence(pageAddresses: ArrayLike<number>, committed: number): number {
+    const index = this.#take(2, this.#limits.sequences, 'sequences');
+    if (this.#pages + pageAddresses.length > this.#limits.pages) this.#overflow('pages', this.#limits.pages);
+    const first = this.#starts.pages + this.#pages;
+    this.words.set(pageAddresses, first);
+    this.#pages += pageAddresses.length;
+    this.words.set(
+      [first, pageAddresses.length, committed, 0],
+      this.#starts.sequences + index * sequenceWords,
+    );
+    return index;
+  }
+
+  /** Returns the row's index in this block. */
+  addRow(row: StepRow): number {
+    const index = this.#take(0, this.#limits.rows, 'rows');
+    const place = this.#starts.rows + index * rowWords;
+    const { words } = this;
+    words[place] = row.token;
+    words[place + 1] = row.position;
+    words[place + 2] = row.cacheRow;
+    words[place + 3] = row.visible;
+    words[place + 4] = row.maskLow;
+    words[place + 5] = row.maskHigh;
+    words[place + 6] = row.sequence;
+    return index;
+  }
+
+  select(row: number): void {
+    const index = this.#take(1, this.#limits.selected, 'selected rows');
+    this.words[this.#starts.selected + index] = row;
+  }
+
+  move(fromSequence: number, fromRow: number, toSequence: number, toRow: number): void {
+    const index = this.#take(3, this.#limits.moves, 'moves');
+    this.words.set([fromSequence, fromRow, toSequence, toRow], this.#starts.moves + index * moveWords);
+  }
+
+  #take(counter: number, limit: number, what: string): number {
+    const index = this.words[counter] ?? 0;
+    if (index >= limit) this.#overflow(what, limit);
+    this.words[counter] = index + 1;
+    return index;
+  }
+
+  #overflow(what: string, limit: number): never {
+    throw new NearfieldError('internal', `A step block holds at most ${limit} ${what}`);
+  }
+}

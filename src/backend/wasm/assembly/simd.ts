@@ -1,0 +1,114 @@
+/** Vector pieces with a relaxed and a plain form, chosen by the features the module is compiled for. */
+
+/** Sums of two neighbouring products, a (signed) · b (0…127), in 16 bits. */
+// @ts-ignore: decorator
+@inline
+export function dotPairs(a: v128, b: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i16x8.relaxed_dot_i8x16_i7x16_s(a, b);
+  const low = i16x8.extmul_low_i8x16_s(a, b);
+  const high = i16x8.extmul_high_i8x16_s(a, b);
+  const even = i8x16.shuffle(low, high, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29);
+  const odd = i8x16.shuffle(low, high, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
+  return i16x8.add(even, odd);
+}
+
+/** Σ over four bytes per lane of a (signed) · b (0…127), added to `sum`; b up to 255 where `dotTakesBytes` says so. */
+// @ts-ignore: decorator
+@inline
+export function dot(a: v128, b: v128, sum: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(a, b, sum);
+  return i32x4.add(sum, i32x4.extadd_pairwise_i16x8_s(dotPairs(a, b)));
+}
+
+/** a · b + c, fused where the machine fuses; the same choice everywhere in one process. */
+// @ts-ignore: decorator
+@inline
+export function multiplyAdd(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(f32x4.mul(a, b), c);
+}
+
+/**
+ * Four halves in the low 64 bits to float32 times 2^-112: the exponent is not rebased, callers make up for it. `keep` is
+ * 0x8fffe000 in every lane.
+ */
+// @ts-ignore: decorator
+@inline
+export function halves(bits: v128, keep: v128): v128 {
+  return v128.and(i32x4.shl(i32x4.extend_low_i16x8_s(bits), 13), keep);
+}
+
+/** Four exponent bytes in the low 32 bits to 2^(e - 127); 0 stands for 0. */
+// @ts-ignore: decorator
+@inline
+export function exponents(bits: v128): v128 {
+  return i32x4.shl(i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(bits)), 23);
+}
+
+/** Four halves in the low 64 bits to float32, exact for every half; no subnormal operand ever meets the multiplier. */
+// @ts-ignore: decorator
+@inline
+export function halvesExact(bits: v128): v128 {
+  const wide = i32x4.extend_low_i16x8_u(bits);
+  const sign = i32x4.shl(v128.and(wide, i32x4.splat(0x8000)), 16);
+  const body = i32x4.shl(v128.and(wide, i32x4.splat(0x7fff)), 13);
+  const small = i32x4.lt_s(body, i32x4.splat(1 << 23));
+  const large = i32x4.ge_s(body, i32x4.splat(0x7c00 << 13));
+  const normal = i32x4.add(i32x4.add(body, i32x4.splat(112 << 23)), v128.and(large, i32x4.splat(112 << 23)));
+  const subnormal = f32x4.sub(i32x4.add(body, i32x4.splat(113 << 23)), f32x4.splat(6.103515625e-5));
+  return v128.or(sign, v128.bitselect(subnormal, normal, small));
+}
+
+/** Four bfloat16 in the low 64 bits to float32. */
+// @ts-ignore: decorator
+@inline
+export function bfloats(bits: v128): v128 {
+  return i32x4.shl(i32x4.extend_low_i16x8_u(bits), 16);
+}
+
+/** Sum of the four lanes in a fixed order. */
+// @ts-ignore: decorator
+@inline
+export function sumLanes(v: v128): f32 {
+  return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
+}
+
+/** Four copies of each: loaded where they are used, since V8 rebuilds literals from general registers every time. */
+const EXPONENTIAL: usize = memory.data<f32>([
+  88, 88, 88, 88, -87.5, -87.5, -87.5, -87.5,
+  1.4426950408889634, 1.4426950408889634, 1.4426950408889634, 1.4426950408889634,
+  0.693359375, 0.693359375, 0.693359375, 0.693359375,
+  -2.1219444e-4, -2.1219444e-4, -2.1219444e-4, -2.1219444e-4,
+  1.984126984e-4, 1.984126984e-4, 1.984126984e-4, 1.984126984e-4,
+  1.388888889e-3, 1.388888889e-3, 1.388888889e-3, 1.388888889e-3,
+  8.333333333e-3, 8.333333333e-3, 8.333333333e-3, 8.333333333e-3,
+  4.166666667e-2, 4.166666667e-2, 4.166666667e-2, 4.166666667e-2,
+  0.1666666667, 0.1666666667, 0.1666666667, 0.1666666667,
+  0.5, 0.5, 0.5, 0.5, 1, 1, 1, 1,
+], 16);
+
+/**
+ * e^x for x ≤ 88 with a relative error below 2e-7: x = n·ln 2 + r, a polynomial of degree 7 in r (Taylor coefficients,
+ * |r| ≤ 0.35), times 2^n; ln 2 in two parts (Cody and Waite). Below −87.5 the result is 0.
+ */
+// @ts-ignore: decorator
+@inline
+export function exponential(x: v128): v128 {
+  const lowest = v128.load(EXPONENTIAL, 16);
+  const clamped = f32x4.max(f32x4.min(x, v128.load(EXPONENTIAL)), lowest);
+  const n = f32x4.nearest(f32x4.mul(clamped, v128.load(EXPONENTIAL, 32)));
+  let r = f32x4.sub(clamped, f32x4.mul(n, v128.load(EXPONENTIAL, 48)));
+  r = f32x4.sub(r, f32x4.mul(n, v128.load(EXPONENTIAL, 64)));
+  const one = v128.load(EXPONENTIAL, 176);
+  let p = v128.load(EXPONENTIAL, 80);
+  p = multiplyAdd(p, r, v128.load(EXPONENTIAL, 96));
+  p = multiplyAdd(p, r, v128.load(EXPONENTIAL, 112));
+  p = multiplyAdd(p, r, v128.load(EXPONENTIAL, 128));
+  p = multiplyAdd(p, r, v128.load(EXPONENTIAL, 144));
+  p = multiplyAdd(p, r, v128.load(EXPONENTIAL, 160));
+  p = multiplyAdd(p, r, one);
+  p = multiplyAdd(p, r, one);
+  // The bits of 1 are 127 in the exponent's place.
+  const power = i32x4.add(i32x4.shl(i32x4.trunc_sat_f32x4_s(n), 23), one);
+  return v128.and(f32x4.mul(p, power), f32x4.gt(x, lowest));
+}

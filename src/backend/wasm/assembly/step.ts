@@ -1,0 +1,64 @@
+/** Reads the step block (layout in `backend/step-block.ts`). */
+const ROW_BYTES: usize = 32;
+
+// @ts-ignore: decorator
+@inline
+export function rowRecord(step: usize, row: i32): usize {
+  return step + (<usize>load<u32>(step, 16) << 2) + <usize>row * ROW_BYTES;
+}
+
+// @ts-ignore: decorator
+@inline
+export function tokenOf(record: usize): i32 {
+  return load<i32>(record);
+}
+
+// @ts-ignore: decorator
+@inline
+export function positionOf(record: usize): i32 {
+  return load<i32>(record, 4);
+}
+
+// @ts-ignore: decorator
+@inline
+export function cacheRowOf(record: usize): i32 {
+  return load<i32>(record, 8);
+}
+
+// @ts-ignore: decorator
+@inline
+export function visibleOf(record: usize): i32 {
+  return load<i32>(record, 12);
+}
+
+// @ts-ignore: decorator
+@inline
+export function maskOf(record: usize): u64 {
+  return <u64>load<u32>(record, 16) | (<u64>load<u32>(record, 20) << 32);
+}
+
+// @ts-ignore: decorator
+@inline
+export function sequenceOf(record: usize): i32 {
+  return load<i32>(record, 24);
+}
+
+export function sequenceRecord(step: usize, sequence: i32): usize {
+  return step + (<usize>load<u32>(step, 24) << 2) + <usize>sequence * 16;
+}
+
+export function committedOf(sequence: usize): i32 {
+  return load<i32>(sequence, 8);
+}
+
+/** Byte address of the page that holds a cache row. */
+// @ts-ignore: decorator
+@inline
+export function pageOf(step: usize, sequence: usize, cacheRow: i32): usize {
+  const table = step + (<usize>load<u32>(sequence) << 2);
+  return <usize>load<u32>(table + (<usize>(cacheRow >> 7) << 2)) << 2;
+}
+
+export function selectedRow(step: usize, index: i32): i32 {
+  return load<i32>(step + (<usize>load<u32>(step, 20) << 2) + (<usize>index << 2));
+}

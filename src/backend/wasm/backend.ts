@@ -1,0 +1,144 @@
+/** The CPU backend: AssemblyScript kernels over one WebAssembly memory, threads that walk tapes. */
+
+import type { Backend, Bindings, PackedWeight, Program, ReadWeight, Region, Ticket } from '../../backend.ts';
+import { known, NearfieldError, throwIfAborted } from '../../base/error.ts';
+import { canShareMemory, processorCount } from '../../base/platform.ts';
+import type { NumberFormat } from '../../format.ts';
+import type { Capability, Plan, Segment } from '../../plan.ts';
+import type { TensorType } from '../../tensor.ts';
+import type { BackendOptions } from '../open.ts';
+import { computeScript, loadKernels } from './assets.ts';
+import { capability } from './capability.ts';
+import { controlWords, instantiateKernels, scratchBytesPerThread, scratchOffset } from './control.ts';
+import { writeDescriptions } from './description.ts';
+import { type DotVariant, dotVariants } from './dot-variant.ts';
+import { LinearMemory } from './memory.ts';
+import { packWeight } from './pack-weight.ts';
+import { weightSize } from './packing.ts';
+import { TapeProgram } from './program.ts';
+import { SingleThread, type TapeRunner, ThreadPool } from './threads.ts';
+
+/** More threads than this have not been seen to help memory-bound decoding. */
+const mostThreads = 16;
+
+export async function openWasmBackend(options: BackendOptions): Promise<Backend> {
+  const wanted = options.threads ?? Math.min(processorCount(), mostThreads);
+  if (!Number.isInteger(wanted) || wanted < 1 || wanted > 256) {
+    throw new NearfieldError(
+      'bad-argument',
+      `threads must be a whole number from 1 to 256, not ${options.threads}`,
+    );
+  }
+  const shared = canShareMemory();
+  const threads = shared ? wanted : 1;
+  const module = await loadKernels(shared, options.assets);
+  const memory = new LinearMemory(scratchOffset + threads * scratchBytesPerThread, shared);
+  const control = new Int32Array(memory.memory.buffer);
+  control[controlWords.threads] = threads;
+  control[controlWords.scratchBase] = scratchOffset;
+  control[controlWords.scratchBytes] = scratchBytesPerThread;
+  const dots = known(dotVariants[instantiateKernels(module, memory.memory).dotVariant()], 'dot product');
+  const runner = shared
+    ? await ThreadPool.open(module, memory.memory, threads, computeScript(options.assets))
+    : new SingleThread(module, memory.memory);
+  return new WasmBackend(memory, runner, dots);
+}
+
+interface WasmRegion extends Region {
+  readonly offset: number;
+}
+
+interface WasmWeight extends PackedWeight {
+  readonly offset: number;
+}
+
+class WasmBackend implements Backend {
+  readonly name = 'wasm';
+  readonly threads: number;
+  readonly #memory: LinearMemory;
+  readonly #runner: TapeRunner;
+  readonly #descriptions: ReadonlyMap<number, number>;
+  readonly #dots: DotVariant;
+  #weightBytes = 0;
+  #regionBytes = 0;
+
+  constructor(memory: LinearMemory, runner: TapeRunner, dots: DotVariant) {
+    this.#dots = dots;
+    this.#memory = memory;
+    this.#runner = runner;
+    this.threads = runner.threads;
+    this.#descriptions = writeDescriptions(memory);
+  }
+
+  describe(): Capability {
+    return capability;
+  }
+
+  allocate(byteLength: number, purpose: string): WasmRegion {
+    const offset = this.#memory.allocate(byteLength, purpose);
+    this.#memory.view(offset, byteLength).fill(0);
+    this.#regionBytes += byteLength;
+    return { offset, addressWords: offset / 4, byteLength };
+  }
+
+  release(region: Region): void {
+    this.#memory.release((region as WasmRegion).offset);
+    this.#regionBytes -= region.byteLength;
+  }
+
+  write(region: Region, offsetBytes: number, bytes: Uint8Array): void {
+    this.#memory.bytes.set(bytes, (region as WasmRegion).offset + offsetBytes);
+  }
+
+  async read(region: Region, offsetBytes: number, target: Uint8Array): Promise<void> {
+    const start = (region as WasmRegion).offset + offsetBytes;
+    target.set(this.#memory.bytes.subarray(start, start + target.byteLength));
+  }
+
+  async pack(type: TensorType<NumberFormat>, read: ReadWeight, signal?: AbortSignal): Promise<WasmWeight> {
+    throwIfAborted(signal);
+    const { totalBytes } = weightSize(type);
+    const offset = this.#memory.allocate(totalBytes, 'weights');
+    try {
+      await packWeight({
+        type,
+        read,
+        offset,
+        memory: this.#memory,
+        runner: this.#runner,
+        descriptions: this.#descriptions,
+        signal,
+      });
+    } catch (error) {
+      this.#memory.release(offset);
+      throw error;
+    }
+    this.#weightBytes += totalBytes;
+    return { type, byteLength: totalBytes, offset };
+  }
+
+  unpack(weight: PackedWeight): void {
+    this.#memory.release((weight as WasmWeight).offset);
+    this.#weightBytes -= weight.byteLength;
+  }
+
+  prepare(segment: Segment, plan: Plan): Program {
+    return new TapeProgram(segment, plan, this.#memory, this.#runner, this.#descriptions, this.#dots);
+  }
+
+  submit(program: Program, bindings: Bindings, symbols: readonly number[]): Ticket {
+    if (!(program instanceof TapeProgram))
+      throw new NearfieldError('internal', 'A program of another backend');
+    const weights = bindings.weights as readonly WasmWeight[];
+    const [arena, step] = [bindings.arena as WasmRegion, bindings.step as WasmRegion];
+    return program.submit(arena.offset, step.offset, weights, symbols);
+  }
+
+  memory(): { weightBytes: number; regionBytes: number } {
+    return { weightBytes: this.#weightBytes, regionBytes: this.#regionBytes };
+  }
+
+  async close(): Promise<void> {
+    await this.#runner.close();
+  }
+}

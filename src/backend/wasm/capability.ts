@@ -1,0 +1,60 @@
+/** What the planner may know of this backend. */
+import { known } from '../../base/error.ts';
+import type { NumberFormat } from '../../format.ts';
+import type { GraphNode, WeightValue } from '../../graph.ts';
+import type { Capability } from '../../plan.ts';
+import { f32, q8 } from './forms.ts';
+import { memoryLimitBytes } from './memory.ts';
+import { packingOf, requirePacking, weightSize } from './packing.ts';
+import { fusionPatterns } from './patterns.ts';
+
+/** Attention keeps scaled queries and results of a tile in scratch for heads up to this size. */
+const largestHead = 256;
+
+const weightsOf = (node: GraphNode): WeightValue[] =>
+  node.inputs.filter((input): input is WeightValue => input.kind === 'weight');
+
+function supports(node: GraphNode): boolean {
+  const { operation } = node;
+  const matrices = weightsOf(node).filter((weight) => weight.type.shape.length > 1);
+  if (!matrices.every((weight) => packingOf(weight.type.format))) return false;
+  if (operation.op !== 'attention') return true;
+  const fits = (size: number) => size % 4 === 0 && size <= largestHead;
+  return fits(operation.keySize) && fits(operation.valueSize);
+}
+
+export const capability: Capability = {
+  backend: 'wasm',
+  alignmentBytes: 64,
+  form: f32,
+  supports,
+  patterns: fusionPatterns,
+  reads(nodes, value) {
+    const reader = nodes.find((node) => node.operation.op === 'matmul' && node.inputs[0] === value);
+    const weight = reader && weightsOf(reader).find((candidate) => candidate.type.shape.length > 1);
+    return weight ? requirePacking(weight.type.format).input : f32;
+  },
+  writes(nodes, value) {
+    const last = nodes.at(-1)?.operation;
+    const width = value.type.shape.at(-1);
+    const blocks = typeof width === 'number' && width % q8.blockValues === 0;
+    const quantizes =
+      last?.op === 'rms-norm' ||
+      (last?.op === 'gated' && nodes.length > 1) ||
+      (last?.op === 'attention' && last.valueSize % q8.blockValues === 0);
+    return blocks && quantizes ? [f32, q8] : [f32];
+  },
+  cachePageBytes: ({ keyValueHeadCount, keySize, valueSize }) =>
+    keyValueHeadCount * (keySize + valueSize) * 128 * 4,
+  packedBytes: (type) => weightSize(type).totalBytes,
+  addressableBytes: memoryLimitBytes,
+  // Tiles of four rows begin at a buffer's last row: three rows of the widest input beyond it.
+  overreadBytes: 1 << 19,
+  roundoff(weight: NumberFormat | undefined) {
+    const exact = { unit: 2 ** -24, operand: 0, operandGroup: 1, weight: 0, elementary: 4e-7 };
+    if (!weight) return exact;
+    const packing = known(packingOf(weight), `packing of ${weight.name}`);
+    const operand = packing.input === q8 ? 1.01 / 254 : 0;
+    return { ...exact, operand, operandGroup: q8.blockValues, weight: packing.roundoff };
+  },
+};

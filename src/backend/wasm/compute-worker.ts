@@ -1,0 +1,13 @@
+/** A compute thread: takes the kernels and the shared memory, then walks tapes inside WebAssembly until told to leave. */
+import { workerPort } from '../../base/platform.ts';
+import { type ComputeStart, instantiateKernels } from './control.ts';
+
+const port = workerPort();
+port.onMessage((message) => {
+  const { module, memory, thread, seen } = message as ComputeStart;
+  const kernels = instantiateKernels(module, memory);
+  port.post('ready');
+  kernels.serve(thread, seen);
+  port.post('left');
+  port.close();
+});

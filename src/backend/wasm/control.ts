@@ -1,0 +1,44 @@
+/** The control block that host and compute threads share; `assembly/machine.ts` has the same offsets. */
+
+export const controlOffset = 32768;
+/** Kernels' constants lie below the control block, thread scratch from here on. */
+export const scratchOffset = 65536;
+export const scratchBytesPerThread = 131072;
+
+/** Word indices from the start of memory. */
+const at = (word: number): number => controlOffset / 4 + word;
+export const controlWords = {
+  submitted: at(0),
+  finished: at(16),
+  generation: at(48),
+  cancel: at(80),
+  threads: at(112),
+  scratchBase: at(113),
+  scratchBytes: at(114),
+  ring: at(128),
+} as const;
+
+export const ringLength = 64;
+
+/** What a compute worker is told when it starts. */
+export interface ComputeStart {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  readonly thread: number;
+  /** Tapes submitted before it started. */
+  readonly seen: number;
+}
+
+export interface KernelExports {
+  serve(thread: number, seen: number): void;
+  advance(entry: number, budget: number): number;
+  dotVariant(): number;
+}
+
+/** Kernels only ever abort on a broken build. */
+export function instantiateKernels(module: WebAssembly.Module, memory: WebAssembly.Memory): KernelExports {
+  const abort = (): never => {
+    throw new Error('A kernel aborted');
+  };
+  return new WebAssembly.Instance(module, { env: { memory, abort } }).exports as unknown as KernelExports;
+}

@@ -1,0 +1,114 @@
+/** Where a file that is being written goes: to disk under its name only once whole, or into memory. */
+import type { FileHandle } from 'node:fs/promises';
+import { NearfieldError } from '../base/error.ts';
+import { nodeModule } from '../base/platform.ts';
+import { fileError } from './file-source.ts';
+
+export interface ByteSink {
+  /** For messages. */
+  readonly name: string;
+  /** Appends; the bytes may be reused once the promise resolves. Await each before the next. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Makes the file appear. Nothing may follow. */
+  finish(): Promise<void>;
+  /** Leaves no trace of what was written. Harmless after `finish` or a second time. */
+  discard(): Promise<void>;
+}
+
+export interface MemorySink extends ByteSink {
+  /** All that was written. */
+  bytes(): Uint8Array<ArrayBuffer>;
+}
+
+export function memorySink(name = 'memory'): MemorySink {
+  const pieces: Uint8Array[] = [];
+  return {
+    name,
+    async write(bytes) {
+      pieces.push(new Uint8Array(bytes));
+    },
+    async finish() {},
+    async discard() {
+      pieces.length = 0;
+    },
+    bytes() {
+      const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.byteLength, 0));
+      let at = 0;
+      for (const piece of pieces) {
+        whole.set(piece, at);
+        at += piece.byteLength;
+      }
+      return whole;
+    },
+  };
+}
+
+/** A new file, or in place of the file of that name (Node). Until `finish` it has another name in the same folder. */
+export async function fileSink(path: string): Promise<ByteSink> {
+  const fs = nodeModule('node:fs/promises');
+  if (!fs) throw new NearfieldError('unsupported', `This host has no file system to write ${path} to`);
+  const temporaryPath = `${path}.${crypto.randomUUID().slice(0, 8)}.partial`;
+  try {
+    if ((await fs.stat(path).catch(() => undefined))?.isDirectory()) {
+      throw new NearfieldError('bad-argument', `${path} is a folder; give the name of a file`);
+    }
+    return new FileSink(path, temporaryPath, await fs.open(temporaryPath, 'wx'), fs);
+  } catch (error) {
+    throw fileError(path, error);
+  }
+}
+
+class FileSink implements ByteSink {
+  readonly name: string;
+  readonly #temporaryPath: string;
+  readonly #handle: FileHandle;
+  readonly #fs: typeof import('node:fs/promises');
+  #open = true;
+
+  constructor(
+    path: string,
+    temporaryPath: string,
+    handle: FileHandle,
+    fs: typeof import('node:fs/promises'),
+  ) {
+    this.name = path;
+    this.#temporaryPath = temporaryPath;
+    this.#handle = handle;
+    this.#fs = fs;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    await this.#attempt(async () => {
+      for (let done = 0; done < bytes.byteLength; ) {
+        done += (await this.#handle.write(bytes, done)).bytesWritten;
+      }
+    });
+  }
+
+  async finish(): Promise<void> {
+    await this.#attempt(async () => {
+      // Else a power cut could leave the final name on a file without its bytes.
+      await this.#handle.sync();
+      await this.#handle.close();
+      await this.#fs.rename(this.#temporaryPath, this.name);
+      this.#open = false;
+    });
+  }
+
+  async discard(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    await this.#handle.close().catch(() => {});
+    await this.#fs.rm(this.#temporaryPath, { force: true }).catch(() => {});
+  }
+
+  async #attempt(work: () => Promise<void>): Promise<void> {
+    if (!this.#open) throw new NearfieldError('internal', `${this.name} was written to after its end`);
+    try {
+      await work();
+    } catch (error) {
+      await this.discard();
+      throw fileError(this.name, error);
+    }
+  }
+}

@@ -1,0 +1,143 @@
+/** A file behind HTTP as a source: byte ranges, checked and retried; small files also from servers without ranges. */
+import { NearfieldError, throwIfAborted } from '../base/error.ts';
+import type { ByteSource } from '../checkpoint.ts';
+import { checkRange } from './byte-range.ts';
+import { type Body, TransientFailure } from './http-body.ts';
+import { HttpClient, type HttpOptions } from './http-client.ts';
+import { memorySource } from './memory-source.ts';
+
+/** The first request learns the size and brings this much of the file, which is most or all of a header. */
+const firstRangeBytes = 1024 * 1024;
+/** A server without ranges is good enough for files below this: they are kept in memory. */
+const wholeFileLimitBytes = 64 * 1024 * 1024;
+
+export async function openHttpSource(
+  url: URL,
+  options: HttpOptions = {},
+  signal?: AbortSignal,
+): Promise<ByteSource> {
+  const client = new HttpClient(url, options);
+  return client.retry(signal, async () => {
+    const body = await client.get(0, firstRangeBytes - 1, signal);
+    try {
+      return await sourceOf(client, body, signal);
+    } finally {
+      await body.cancel();
+    }
+  });
+}
+
+/** `body` answers the first range. */
+async function sourceOf(
+  client: HttpClient,
+  body: Body,
+  signal: AbortSignal | undefined,
+): Promise<ByteSource> {
+  if (body.status === 416) return memorySource(new Uint8Array(0), client.name);
+  if (body.status === 200) return memorySource(await readWhole(client.name, body), client.name);
+  const byteLength = body.range?.total ?? (await client.size(signal));
+  if (byteLength === undefined) {
+    throw new NearfieldError(
+      'io',
+      `${client.name}: the server does not tell the file's size; expose Content-Range to this page, or download the file and give its path`,
+    );
+  }
+  checkBodyRange(client.name, body, 0, byteLength);
+  const head = new Uint8Array(Math.min(firstRangeBytes, byteLength));
+  if ((await body.readInto(head)) < head.byteLength) throw new TransientFailure('the answer was cut short');
+  return new HttpSource(client, byteLength, body.entityTag, head);
+}
+
+class HttpSource implements ByteSource {
+  readonly name: string;
+  readonly byteLength: number;
+  readonly #client: HttpClient;
+  readonly #entityTag: string | undefined;
+  readonly #head: Uint8Array;
+
+  constructor(client: HttpClient, byteLength: number, entityTag: string | undefined, head: Uint8Array) {
+    this.name = client.name;
+    this.byteLength = byteLength;
+    this.#client = client;
+    this.#entityTag = entityTag;
+    this.#head = head;
+  }
+
+  async readInto(offset: number, target: Uint8Array, signal?: AbortSignal): Promise<void> {
+    throwIfAborted(signal);
+    checkRange(this, offset, target.byteLength);
+    const known = this.#head.subarray(offset, offset + target.byteLength);
+    target.set(known);
+    let done = known.byteLength;
+    // Each failure resumes where it broke off; the retries are counted anew after progress.
+    while (done < target.byteLength) {
+      done += await this.#client.retry(signal, () =>
+        this.#readSome(offset + done, target.subarray(done), signal),
+      );
+    }
+  }
+
+  async #readSome(offset: number, target: Uint8Array, signal: AbortSignal | undefined): Promise<number> {
+    const body = await this.#client.get(offset, offset + target.byteLength - 1, signal);
+    try {
+      if (body.status !== 206) {
+        throw new NearfieldError(
+          'io',
+          `${this.name}: the server stopped answering byte ranges; try again later`,
+        );
+      }
+      if (body.entityTag !== this.#entityTag) {
+        throw new NearfieldError(
+          'bad-file',
+          `${this.name} changed on the server while it was read; open it again`,
+        );
+      }
+      checkBodyRange(this.name, body, offset, this.byteLength);
+      const byteCount = await body.readInto(target);
+      if (byteCount === 0) throw new TransientFailure('the answer was empty');
+      return byteCount;
+    } finally {
+      await body.cancel();
+    }
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** Throws unless the answer begins at `offset` of a file of `byteLength` bytes, as far as the server lets us see. */
+function checkBodyRange(name: string, { range }: Body, offset: number, byteLength: number): void {
+  if (range === undefined || (range.start === offset && (range.total ?? byteLength) === byteLength)) return;
+  throw new NearfieldError(
+    'io',
+    `${name}: byte ${offset} of ${byteLength} was asked for, byte ${range.start} of ${range.total} came; the server or a proxy answers ranges wrongly`,
+  );
+}
+
+async function readWhole(name: string, body: Body): Promise<Uint8Array> {
+  const announced = body.contentBytes;
+  const pieces: Uint8Array[] = [];
+  let byteLength = 0;
+  const checkSize = (byteCount: number) => {
+    if (byteCount <= wholeFileLimitBytes) return;
+    throw new NearfieldError(
+      'unsupported',
+      `${name}: the server does not answer byte ranges and the file is larger than ${wholeFileLimitBytes / 2 ** 20} MiB; ` +
+        'download it and give its path, or use a server with range requests',
+    );
+  };
+  checkSize(announced ?? 0);
+  for await (const piece of body.pieces()) {
+    byteLength += piece.byteLength;
+    checkSize(byteLength);
+    pieces.push(piece);
+  }
+  if (announced !== undefined && byteLength < announced)
+    throw new TransientFailure('the answer was cut short');
+  const bytes = new Uint8Array(byteLength);
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.byteLength;
+  }
+  return bytes;
+}

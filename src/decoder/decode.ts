@@ -1,0 +1,160 @@
+/**
+ * The one loop: ask the proposer for candidates, let the model verify them in one pass, commit the rows of the tokens the
+ * model would have said itself, emit these tokens. What a node's token is depends on the tokens before it, the seed and
+ * its position only, so the output is that of plain decoding for every proposer.
+ */
+import { NearfieldError } from '../base/error.ts';
+import type {
+  DecodedToken,
+  DecodeOptions,
+  DecodeStats,
+  DecodeTarget,
+  Decoding,
+  Proposer,
+  TokenTree,
+} from '../decoder.ts';
+import { LogprobReader } from './logprob-reader.ts';
+import { Sampler } from './sampler.ts';
+import { checkTree, emptyTree } from './token-tree.ts';
+import { type Drawing, verify } from './verify.ts';
+
+/** The rows of a tree, the last token's among them, are seen through a mask of 64 bits. */
+const largestTree = 63;
+
+/**
+ * Nothing happens before the first `next()`. Errors, of the options too, come out of `next()`; the target is consistent
+ * after them (see `DecodeTarget`) and keeps the tokens emitted before. A consumer that leaves the iteration keeps what it
+ * was given: tokens already verified beyond that are forgotten.
+ */
+export function decode(
+  target: DecodeTarget,
+  proposer: Proposer,
+  options: DecodeOptions,
+): Decoding<DecodedToken> {
+  const stats: DecodeStats = {
+    proposer: proposer.name,
+    seed: undefined,
+    steps: 0,
+    proposed: 0,
+    accepted: 0,
+    tokens: 0,
+    finish: undefined,
+  };
+  return Object.assign(run(target, proposer, options, stats), { stats });
+}
+
+async function* run(
+  target: DecodeTarget,
+  proposer: Proposer,
+  options: DecodeOptions,
+  stats: DecodeStats,
+): AsyncGenerator<DecodedToken, DecodeStats, void> {
+  checkStart(target, options);
+  const drawing = openDrawing(target, options);
+  stats.seed = drawing.sampler.seed;
+  const { signal } = options;
+  let isWaitingForConsumer = false;
+  try {
+    while (!isFinished(target, options, stats)) {
+      const drawn = await extend(target, proposer, options, drawing, stats);
+      for (const token of drawn) {
+        target.tokens.push(token.id);
+        if (drawing.endIds.has(token.id)) {
+          stats.finish = 'end';
+          break;
+        }
+        stats.tokens++;
+        isWaitingForConsumer = true;
+        yield token;
+        isWaitingForConsumer = false;
+        if (signal?.aborted) break;
+      }
+    }
+  } catch (error) {
+    isWaitingForConsumer = false;
+    if (!signal?.aborted || !isAbort(error, signal)) throw error;
+    stats.finish = 'aborted';
+  } finally {
+    if (isWaitingForConsumer) stats.finish = 'stop';
+    dropBeyond(target);
+  }
+  return stats;
+}
+
+/** Verifies one tree and commits its accepted path; returns the tokens to emit. */
+async function extend(
+  target: DecodeTarget,
+  proposer: Proposer,
+  options: DecodeOptions,
+  drawing: Drawing,
+  stats: DecodeStats,
+): Promise<readonly DecodedToken[]> {
+  const { executor, sequence } = target;
+  const tree = await proposeTree(target, proposer, options.maxTokens - stats.tokens, options.signal);
+  const { drawn, path, accepted } = await verify(target, tree, drawing, options.signal);
+  await executor.move(sequence.commit(path));
+  stats.steps++;
+  stats.proposed += tree.tokens.length;
+  stats.accepted += accepted;
+  if (tree.tokens.length > 0) proposer.observe?.(accepted, tree.tokens.length);
+  return drawn;
+}
+
+async function proposeTree(
+  { executor, tokens, contextLength }: DecodeTarget,
+  proposer: Proposer,
+  wantedTokens: number,
+  signal: AbortSignal | undefined,
+): Promise<TokenTree> {
+  const roomForRows = contextLength - tokens.length;
+  const limit = Math.min(largestTree, executor.maxSelected - 1, wantedTokens - 1, roomForRows);
+  if (limit <= 0) return emptyTree;
+  const tree = await proposer.propose(tokens, limit, signal);
+  checkTree(tree, limit, executor.vocabularySize, proposer.name);
+  return tree;
+}
+
+function isFinished(target: DecodeTarget, options: DecodeOptions, stats: DecodeStats): boolean {
+  if (stats.finish) return true;
+  if (options.signal?.aborted) stats.finish = 'aborted';
+  else if (stats.tokens >= options.maxTokens) stats.finish = 'length';
+  else if (target.tokens.length > target.contextLength) stats.finish = 'context';
+  return stats.finish !== undefined;
+}
+
+function checkStart({ sequence, tokens }: DecodeTarget, { maxTokens }: DecodeOptions): void {
+  if (!(maxTokens >= 0) || (Number.isFinite(maxTokens) && !Number.isInteger(maxTokens))) {
+    throw new NearfieldError('bad-argument', `maxTokens is ${maxTokens}; it must be an integer, 0 or more`);
+  }
+  if (tokens.length === 0) {
+    throw new NearfieldError('bad-argument', 'There is no token to continue from; give a prompt');
+  }
+  if (sequence.committed !== tokens.length - 1 || sequence.pending > 0) {
+    throw new NearfieldError(
+      'internal',
+      `Decoding starts after ${tokens.length} tokens with ${sequence.committed} committed rows and ${sequence.pending} pending ones`,
+    );
+  }
+}
+
+function openDrawing({ executor, tokens }: DecodeTarget, options: DecodeOptions): Drawing {
+  const { vocabularySize } = executor;
+  const count = options.logprobs ?? 0;
+  return {
+    sampler: new Sampler(options.sampling ?? {}, vocabularySize, tokens),
+    logprobs: count === 0 ? undefined : new LogprobReader(count, vocabularySize),
+    endIds: options.endIds ?? new Set(),
+  };
+}
+
+function isAbort(error: unknown, signal: AbortSignal): boolean {
+  if (error === signal.reason) return true;
+  if (error instanceof NearfieldError) return error.code === 'aborted';
+  return error instanceof Error && error.name === 'AbortError';
+}
+
+/** Forgets rows of tokens that were not emitted. */
+function dropBeyond({ sequence, tokens }: DecodeTarget): void {
+  const length = tokens.length - 1;
+  if (sequence.committed > length || sequence.pending > 0) sequence.forget(length);
+}

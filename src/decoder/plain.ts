@@ -1,0 +1,10 @@
+/** Proposes nothing: one token per pass of the model. */
+import type { Proposer, TokenTree } from '../decoder.ts';
+
+export class PlainProposer implements Proposer {
+  readonly name = 'plain';
+
+  propose(): TokenTree {
+    return { tokens: [], parents: [] };
+  }
+}

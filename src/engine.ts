@@ -1,0 +1,186 @@
+/**
+ * The engine: a loaded model, and sessions on it. In Node, and in a browser's worker, it runs where it is loaded; on a
+ * page it runs in a worker of its own and this is a thin client with the same interface.
+ */
+import type { BackendName } from './backend.ts';
+import type { CheckpointInput } from './checkpoint.ts';
+import type { DecodeFinish, ProposerName, SamplingOptions, TokenLogprob } from './decoder.ts';
+import type { ChatMessage } from './engine/chat.ts';
+import type { TraceEvent } from './executor.ts';
+
+export type { ChatMessage } from './engine/chat.ts';
+export { loadEngine } from './engine/load.ts';
+export {
+  type EstimateOptions,
+  estimateModel,
+  type InspectOptions,
+  inspectModel,
+  type ModelEstimate,
+  type ModelInspection,
+} from './engine/look.ts';
+
+export interface LoadProgress {
+  readonly stage: 'open' | 'weights' | 'ready';
+  readonly loadedBytes: number;
+  readonly totalBytes: number;
+}
+
+/** Where a bundler or a server has moved what the engine loads besides itself. Absolute, or relative to the page. */
+export interface AssetPaths {
+  readonly engineWorker?: string | URL;
+  readonly computeWorker?: string | URL;
+  /** Folder of the `kernels-….wasm` files, with a slash at its end. */
+  readonly kernels?: string | URL;
+}
+
+export interface LoadOptions {
+  /** `auto` (default): the fastest there is; today `wasm`. */
+  readonly backend?: BackendName | 'auto';
+  /** Compute threads; by default what the machine has. */
+  readonly threads?: number;
+  /** Rows a session can hold; by default what the model was trained for. */
+  readonly contextLength?: number;
+  /** Bytes for weights, cache and activations together; beyond it loading is refused before anything is allocated. */
+  readonly memoryBudget?: number;
+  /** Prompt rows computed in one pass; default 512. */
+  readonly chunkRows?: number;
+  readonly assets?: AssetPaths;
+  /** Headers for HTTP sources, an authorization say. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: LoadProgress) => void;
+  /** Told of each program that ran, for traces. Not on a page: there the engine is in a worker. */
+  readonly onTrace?: (event: TraceEvent) => void;
+}
+
+export interface MemoryReport {
+  readonly weightsBytes: number;
+  /** Of all sessions. */
+  readonly kvCacheBytes: number;
+  readonly arenaBytes: number;
+}
+
+export interface EngineDescription {
+  /** File name or URL. */
+  readonly source: string;
+  /** What the file calls the model; may be empty. */
+  readonly name: string;
+  readonly architecture: string;
+  readonly parameterCount: number;
+  readonly vocabularySize: number;
+  readonly layerCount: number;
+  readonly contextLength: number;
+  readonly fileBytes: number;
+  readonly backend: BackendName;
+  readonly threads: number;
+  /** Milliseconds from the call of `load` to the engine. */
+  readonly loadMs: number;
+  readonly hasChatTemplate: boolean;
+  /** What is doubtful about the file, one line each. */
+  readonly warnings: readonly string[];
+}
+
+/** A text (BOS added as the vocabulary asks), exact ids, or messages for the model's chat template. */
+export type Prompt = string | readonly number[] | readonly ChatMessage[];
+
+export interface GenerateOptions extends SamplingOptions {
+  /** Tokens at most; default: until the text ends or the context is full. */
+  readonly maxTokens?: number;
+  /** The text ends before the first of these; none of it is part of the text. */
+  readonly stop?: readonly string[];
+  /** How many log-probabilities per token; default none. */
+  readonly logprobs?: number;
+  /** How tokens are suggested to the model; changes the speed, never the text. Default `auto`. */
+  readonly decoder?: ProposerName;
+  /** Go on beyond ids that end a text. */
+  readonly ignoreEnd?: boolean;
+  readonly signal?: AbortSignal;
+  /** Prompt rows that are computed, of those that have to be. */
+  readonly onPrompt?: (progress: { readonly doneRows: number; readonly totalRows: number }) => void;
+}
+
+/** Text as it becomes certain. The last item of a generation may carry text that was held back, and no token. */
+export interface GeneratedToken {
+  readonly id: number | undefined;
+  /** Empty while a character is incomplete or a stop string may have begun. */
+  readonly text: string;
+  readonly logprob?: number;
+  readonly top?: readonly TokenLogprob[];
+  /** Milliseconds since the generation began. */
+  readonly elapsedMs: number;
+}
+
+export interface GenerationTimings {
+  /** Rows computed for the prompt, and rows of it that were still in the cache. */
+  readonly prefillRows: number;
+  readonly cachedRows: number;
+  readonly prefillMs: number;
+  readonly prefillTokensPerSecond: number;
+  readonly decodeMs: number;
+  readonly decodeTokensPerSecond: number;
+}
+
+export interface GenerationResult {
+  readonly text: string;
+  readonly promptTokens: readonly number[];
+  readonly tokens: readonly number[];
+  readonly finish: DecodeFinish;
+  readonly timings: GenerationTimings;
+  readonly decoder: {
+    readonly name: string;
+    readonly seed: number | undefined;
+    /** Passes through the model. */
+    readonly steps: number;
+    readonly proposed: number;
+    readonly accepted: number;
+  };
+}
+
+/** Tokens as they are decided. Leaving the iteration stops the generation. Nothing happens before it is iterated. */
+export interface Generation extends AsyncIterable<GeneratedToken> {
+  /** Settles when the iteration has ended; runs the generation by itself where nobody iterates. */
+  result(): Promise<GenerationResult>;
+}
+
+/** One timeline of tokens on an engine. Rows that a new prompt shares with it are not computed again. */
+export interface Session extends AsyncDisposable, Disposable {
+  /** Ids so far: the prompt's and the generated ones. */
+  tokens(): Promise<readonly number[]>;
+  /**
+   * Continues `prompt`, which is the whole text, not an addition: the session keeps what its beginning has in common
+   * with the tokens so far. One generation at a time.
+   */
+  generate(prompt: Prompt, options?: GenerateOptions): Generation;
+  /**
+   * Log-probabilities the model gives to each id after the ids before it: entry i is of `ids[i + 1]`. From row `first` on.
+   */
+  score(
+    ids: readonly number[],
+    options?: { readonly first?: number; readonly signal?: AbortSignal },
+  ): Promise<Float64Array>;
+  /** Another session with the same tokens; whole pages of the cache are shared. */
+  fork(): Promise<Session>;
+  /** Forgets tokens from `length` on. */
+  truncate(length: number): Promise<void>;
+  /** The session as bytes, for `Engine.restore` on the same model, backend and version. */
+  save(): Promise<Uint8Array<ArrayBuffer>>;
+  close(): Promise<void>;
+}
+
+export interface Engine extends AsyncDisposable, Disposable {
+  readonly description: EngineDescription;
+  session(): Promise<Session>;
+  /** A session from what `Session.save` gave; throws `bad-file` where the bytes are of another model or layout. */
+  restore(bytes: Uint8Array): Promise<Session>;
+  tokenize(
+    text: string,
+    options?: { readonly special?: boolean; readonly addSpecial?: boolean },
+  ): Promise<number[]>;
+  detokenize(ids: readonly number[], options?: { readonly special?: boolean }): Promise<string>;
+  /** Messages through the model's chat template, or a plain one where it has none. */
+  render(messages: readonly ChatMessage[]): Promise<string>;
+  memory(): Promise<MemoryReport>;
+  close(): Promise<void>;
+}
+
+export type ModelInput = CheckpointInput;

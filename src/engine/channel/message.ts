@@ -1,0 +1,80 @@
+/** What crosses between an engine's client and its worker; all of it survives a structured clone. */
+import type {
+  ChatMessage,
+  Engine,
+  EngineDescription,
+  GeneratedToken,
+  GenerateOptions,
+  GenerationResult,
+  LoadOptions,
+  LoadProgress,
+  MemoryReport,
+  ModelInput,
+  Prompt,
+} from '../../engine.ts';
+import type { CarriedError } from './carried-error.ts';
+
+/** A call: what is given, what is answered, what the worker reports meanwhile, what the client notes meanwhile. */
+interface Call<Given, Answer, Report = never, Note = never> {
+  readonly given: Given;
+  readonly answer: Answer;
+  readonly report: Report;
+  readonly note: Note;
+}
+
+/** The worker's number for a session. */
+export type SessionHandle = number;
+interface OfSession {
+  readonly session: SessionHandle;
+}
+
+/** Signals and callbacks do not cross: the first is a message, the others are reports. */
+export type CarriedLoadOptions = Omit<LoadOptions, 'signal' | 'onProgress' | 'onTrace'>;
+export type CarriedGenerateOptions = Omit<GenerateOptions, 'signal' | 'onPrompt'>;
+export type PromptProgress = Parameters<NonNullable<GenerateOptions['onPrompt']>>[0];
+
+export type GenerationReport =
+  | { readonly tokens: readonly GeneratedToken[] }
+  | { readonly prompt: PromptProgress };
+
+/** `taken`: the consumer is through with one more batch of tokens. `leave`: it wants no more. */
+export type GenerationNote = 'taken' | 'leave';
+
+type TextOptions<Method extends 'tokenize' | 'detokenize'> = NonNullable<Parameters<Engine[Method]>[1]>;
+
+export interface EngineCalls {
+  load: Call<{ input: ModelInput; options: CarriedLoadOptions }, EngineDescription, LoadProgress>;
+  tokenize: Call<{ text: string; options: TextOptions<'tokenize'> }, number[]>;
+  detokenize: Call<{ ids: readonly number[]; options: TextOptions<'detokenize'> }, string>;
+  render: Call<{ messages: readonly ChatMessage[] }, string>;
+  memory: Call<undefined, MemoryReport>;
+  openSession: Call<undefined, SessionHandle>;
+  restore: Call<{ bytes: Uint8Array }, SessionHandle>;
+  tokens: Call<OfSession, readonly number[]>;
+  generate: Call<
+    OfSession & { prompt: Prompt; options: CarriedGenerateOptions; reportsPrompt: boolean },
+    GenerationResult,
+    GenerationReport,
+    GenerationNote
+  >;
+  score: Call<OfSession & { ids: readonly number[]; first: number | undefined }, Float64Array>;
+  fork: Call<OfSession, SessionHandle>;
+  truncate: Call<OfSession & { length: number }, void>;
+  save: Call<OfSession, Uint8Array<ArrayBuffer>>;
+  closeSession: Call<OfSession, void>;
+}
+
+export type CallName = keyof EngineCalls;
+
+/** `call` is the client's number for it. */
+export type ClientMessage =
+  | { readonly kind: 'call'; readonly call: number; readonly name: CallName; readonly given: unknown }
+  | { readonly kind: 'note'; readonly call: number; readonly note: unknown }
+  | { readonly kind: 'abort'; readonly call: number };
+
+/** `ready` is the first message; `answer` or `error` is the last of a call. */
+export type WorkerMessage =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'report'; readonly call: number; readonly report: unknown }
+  | { readonly kind: 'answer'; readonly call: number; readonly answer: unknown }
+  | { readonly kind: 'error'; readonly call: number; readonly error: CarriedError };

@@ -1,0 +1,124 @@
+/** An engine in a worker of its own, with the interface of one that is here. */
+import { NearfieldError, throwIfAborted } from '../../base/error.ts';
+import { firstMessage, type WorkerScript } from '../../base/worker-script.ts';
+import type {
+  ChatMessage,
+  Engine,
+  EngineDescription,
+  LoadOptions,
+  MemoryReport,
+  ModelInput,
+  Session,
+} from '../../engine.ts';
+import { CallClient } from './call-client.ts';
+import { absoluteAssets, engineScript } from './engine-script.ts';
+import { ownBytes, portableInput } from './portable-input.ts';
+import { RemoteSession } from './remote-session.ts';
+
+/** As `loadEngine`; an abort or a failure ends the worker and with it everything that was held. */
+export async function loadRemoteEngine(input: ModelInput, options: LoadOptions): Promise<Engine> {
+  const began = performance.now();
+  const { signal, onProgress, onTrace: _, assets, headers, ...limits } = options;
+  throwIfAborted(signal);
+  const given = {
+    input: portableInput(input),
+    options: {
+      ...limits,
+      ...(assets ? { assets: absoluteAssets(assets) } : {}),
+      ...(headers ? { headers: { ...headers } } : {}),
+    },
+  };
+  const client = startWorker(engineScript(assets));
+  const abort = () =>
+    client.fail(new NearfieldError('aborted', 'Aborted by the caller', { cause: signal?.reason }));
+  signal?.addEventListener('abort', abort);
+  try {
+    const description = await client.call('load', given, { onReport: onProgress }).answer;
+    return new RemoteEngine(client, { ...description, loadMs: performance.now() - began });
+  } catch (error) {
+    await client.fail(new NearfieldError('aborted', 'The model was not loaded'));
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', abort);
+  }
+}
+
+function startWorker(script: WorkerScript): CallClient {
+  const notStarted = (cause: unknown) => {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    return new NearfieldError(
+      'backend',
+      `The engine worker did not start from ${script.address} (${reason}); set assets.engineWorker to where engine-worker.js lies`,
+      { cause },
+    );
+  };
+  const spawn = () => {
+    try {
+      return script.spawn('nearfield-engine');
+    } catch (cause) {
+      throw notStarted(cause);
+    }
+  };
+  const worker = spawn();
+  const client = new CallClient(worker);
+  const crashed = (cause: Error) =>
+    new NearfieldError('backend', `The engine worker failed (${cause.message}); load the model again`, {
+      cause,
+    });
+  firstMessage(worker).then(
+    () => worker.onError((cause) => client.fail(crashed(cause))),
+    (cause) => client.fail(notStarted(cause)),
+  );
+  return client;
+}
+
+class RemoteEngine implements Engine {
+  readonly description: EngineDescription;
+  readonly #client: CallClient;
+
+  constructor(client: CallClient, description: EngineDescription) {
+    this.#client = client;
+    this.description = description;
+  }
+
+  async session(): Promise<Session> {
+    return new RemoteSession(this.#client, await this.#client.call('openSession', undefined).answer);
+  }
+
+  async restore(bytes: Uint8Array): Promise<Session> {
+    const handle = await this.#client.call('restore', { bytes: ownBytes(bytes) }).answer;
+    return new RemoteSession(this.#client, handle);
+  }
+
+  tokenize(text: string, options: { special?: boolean; addSpecial?: boolean } = {}): Promise<number[]> {
+    return this.#client.call('tokenize', { text, options: { ...options } }).answer;
+  }
+
+  detokenize(ids: readonly number[], options: { special?: boolean } = {}): Promise<string> {
+    return this.#client.call('detokenize', { ids: [...ids], options: { ...options } }).answer;
+  }
+
+  render(messages: readonly ChatMessage[]): Promise<string> {
+    return this.#client.call('render', { messages: messages.map((message) => ({ ...message })) }).answer;
+  }
+
+  memory(): Promise<MemoryReport> {
+    return this.#client.call('memory', undefined).answer;
+  }
+
+  /** Calls that are under way reject with `aborted`. */
+  close(): Promise<void> {
+    return this.#client.fail(
+      new NearfieldError('aborted', 'The engine was closed'),
+      new NearfieldError('bad-argument', 'The engine is closed'),
+    );
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  [Symbol.dispose](): void {
+    void this.close();
+  }
+}

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { type EstimateOptions, estimateModel } from './estimate.ts';
+import { loadEngine } from './load.ts';
+
+const fable = fileURLToPath(new URL('../../models/fable/fable-4m-q8_0.gguf', import.meta.url));
+const withoutSpeed = (options: EstimateOptions = {}) => estimateModel(fable, { speed: false, ...options });
+
+test('memory is what a loaded model holds', async () => {
+  const { memory, threads, backend } = await withoutSpeed({ threads: 1 });
+  await using engine = await loadEngine(fable, { threads: 1 });
+  const held = await engine.memory();
+  assert.equal(memory.weightsBytes, held.weightsBytes);
+  // The step's tables are not worth an estimate.
+  assert.ok(held.arenaBytes >= memory.arenaBytes && held.arenaBytes < memory.arenaBytes * 1.05);
+  assert.equal(memory.baselineBytes, 0);
+  assert.deepEqual({ threads, backend }, { threads: 1, backend: 'wasm' });
+});
+
+test('the cache grows with the context, the process counts', async () => {
+  const [short, long] = [
+    await withoutSpeed({ contextLength: 128 }),
+    await withoutSpeed({ contextLength: 1000 }),
+  ];
+  assert.equal(short.memory.kvCacheFullBytes, short.memory.kvCachePageBytes);
+  assert.equal(long.memory.kvCacheFullBytes, 8 * short.memory.kvCachePageBytes);
+  assert.equal(short.memory.startBytes, short.memory.fullBytes);
+  const based = await withoutSpeed({ contextLength: 128, residentBytes: () => 1e8 });
+  assert.equal(based.memory.startBytes, short.memory.startBytes + 1e8);
+});
+
+test('fits: what there is, what the budget allows, and how much context', async () => {
+  const { memory, ...nothingKnown } = await withoutSpeed();
+  assert.deepEqual([nothingKnown.fits, nothingKnown.availableBytes], [undefined, undefined]);
+  const pages = (count: number) => memory.startBytes + (count - 1) * memory.kvCachePageBytes;
+  const judged = async (options: EstimateOptions) => {
+    const { fits, fitsFullContext, largestContext } = await withoutSpeed(options);
+    return [fits, fitsFullContext, largestContext];
+  };
+  assert.deepEqual(await judged({ availableBytes: pages(4) }), [true, true, 512]);
+  assert.deepEqual(await judged({ availableBytes: pages(4) - 1 }), [true, false, 384]);
+  assert.deepEqual(await judged({ availableBytes: pages(1) - 1 }), [false, false, 0]);
+  const budget = { memoryBudget: pages(2), availableBytes: 1e12, residentBytes: () => 1e9 };
+  assert.deepEqual(await judged(budget), [true, false, 256]);
+});
+
+test('speed is measured, and falls with depth', async () => {
+  const { speeds, promptRows } = await estimateModel(fable, { threads: 1, contextLength: 8192 });
+  assert.equal(promptRows, 512);
+  assert.deepEqual(
+    speeds.map(({ depth }) => depth),
+    [0, 512, 4096],
+  );
+  for (const [index, speed] of speeds.entries()) {
+    const before = speeds[index - 1];
+    const { decodeTokensPerSecond, prefillTokensPerSecond, bytes } = speed;
+    assert.ok(decodeTokensPerSecond > 0 && Number.isFinite(decodeTokensPerSecond));
+    assert.ok(prefillTokensPerSecond > 0 && Number.isFinite(prefillTokensPerSecond));
+    if (!before) continue;
+    assert.ok(decodeTokensPerSecond <= before.decodeTokensPerSecond);
+    assert.ok(prefillTokensPerSecond <= before.prefillTokensPerSecond);
+    assert.ok(bytes > before.bytes);
+  }
+});
+
+test('every backend can be asked; wrong options are refused', async () => {
+  const { backend, threads } = await withoutSpeed({ backend: 'reference' });
+  assert.deepEqual([backend, threads], ['reference', 1]);
+  await assert.rejects(withoutSpeed({ contextLength: 0 }), { code: 'bad-argument' });
+  await assert.rejects(estimateModel(new Uint8Array(100)), { code: 'bad-file' });
+  await assert.rejects(estimateModel(fable, { signal: AbortSignal.abort() }), { code: 'aborted' });
+});

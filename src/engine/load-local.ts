@@ -1,0 +1,92 @@
+/** Opens everything an engine needs on this thread, from the file to the executor; on failure frees it in reverse order. */
+import { openModel } from '../architecture.ts';
+import { openBackend } from '../backend.ts';
+import { Cleanup } from '../base/cleanup.ts';
+import { NearfieldError, throwIfAborted } from '../base/error.ts';
+import { openCheckpoint } from '../checkpoint.ts';
+import type { Engine, LoadOptions, ModelInput } from '../engine.ts';
+import { openExecutor } from '../executor.ts';
+import { openKvCache } from '../kv-cache.ts';
+import { makePlan } from '../plan.ts';
+import { openTokenizer } from '../tokenizer.ts';
+import { loadWeights, openBudget } from '../weights.ts';
+import { openChat } from './chat.ts';
+import { LocalEngine } from './local-engine.ts';
+import { hashModel } from './model-hash.ts';
+import { defaultBackend, defaultChunkRows, selectedRows } from './pass-bounds.ts';
+
+export async function loadLocalEngine(input: ModelInput, options: LoadOptions): Promise<Engine> {
+  const began = performance.now();
+  const { signal, onProgress, assets, headers } = options;
+  const opened = new Cleanup();
+  try {
+    throwIfAborted(signal);
+    const budget = openBudget(options.memoryBudget);
+    const checkpoint = opened.add(await openCheckpoint(input, { signal, headers }), (file) => file.close());
+    onProgress?.({ stage: 'open', loadedBytes: 0, totalBytes: checkpoint.byteLength });
+    const model = await openModel(checkpoint, signal);
+    const tokenizer = openTokenizer(checkpoint.metadata);
+    const chat = openChat(checkpoint.metadata, tokenizer);
+    const name =
+      options.backend === 'auto' || options.backend === undefined ? defaultBackend : options.backend;
+    const threads = options.threads === undefined ? {} : { threads: options.threads };
+    const open = openBackend(name, { ...threads, ...(assets ? { assets } : {}) });
+    const backend = opened.add(await open, (machine) => machine.close());
+    const maxRows = wholeOption('chunkRows', options.chunkRows ?? defaultChunkRows, 1 << 16);
+    const graph = model.build({ maxRows, maxSelected: Math.min(maxRows, selectedRows) });
+    const plan = makePlan(graph, backend.describe());
+    const trained = model.description.contextLength;
+    const contextLength = wholeOption('contextLength', options.contextLength ?? trained, 1 << 24);
+    const cache = opened.add(openKvCache({ backend, layout: plan.cache, contextLength, budget }), (pages) =>
+      pages.close(),
+    );
+    const weights = opened.add(
+      await loadWeights({
+        weights: graph.weights,
+        checkpoint,
+        backend,
+        budget,
+        ...(signal ? { signal } : {}),
+        onProgress: (progress) => onProgress?.({ stage: 'weights', ...progress }),
+      }),
+      (packed) => packed.close(),
+    );
+    const onTrace = options.onTrace ? { onTrace: options.onTrace } : {};
+    const executor = opened.add(
+      openExecutor({ backend, plan, weights, cache, budget, ...onTrace }),
+      (steps) => steps.close(),
+    );
+    throwIfAborted(signal);
+    onProgress?.({ stage: 'ready', loadedBytes: checkpoint.byteLength, totalBytes: checkpoint.byteLength });
+    const warnings = [...(tokenizer.warnings ?? [])];
+    if (contextLength > trained)
+      warnings.push(
+        `The context of ${contextLength} is longer than the ${trained} rows the model was trained for`,
+      );
+    return new LocalEngine({
+      ...{ tokenizer, chat, cache, executor, weights, contextLength },
+      // Pages are bytes in the backend's own layout, so a snapshot fits this backend and this model only.
+      snapshotKey: () => hashModel(checkpoint, `${name}, ${plan.cache.pageBytes} bytes a page`),
+      close: () => opened.close(),
+      description: {
+        source: checkpoint.name,
+        ...model.description,
+        contextLength,
+        fileBytes: checkpoint.byteLength,
+        backend: name,
+        threads: backend.threads,
+        loadMs: performance.now() - began,
+        hasChatTemplate: chat.hasTemplate,
+        warnings,
+      },
+    });
+  } catch (error) {
+    await opened.close().catch(() => {});
+    throw error;
+  }
+}
+
+function wholeOption(name: string, value: number, most: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= most) return value;
+  throw new NearfieldError('bad-argument', `${name} is a whole number from 1 to ${most}, not ${value}`);
+}

@@ -1,0 +1,109 @@
+/** An engine on this thread. */
+import { NearfieldError } from '../base/error.ts';
+import type { Engine, EngineDescription, MemoryReport, Session } from '../engine.ts';
+import type { PlanExecutor } from '../executor.ts';
+import type { KvCache } from '../kv-cache.ts';
+import type { Tokenizer } from '../tokenizer.ts';
+import type { Weights } from '../weights.ts';
+import type { Chat, ChatMessage } from './chat.ts';
+import { LocalSession } from './local-session.ts';
+import { decodeSnapshot } from './snapshot.ts';
+
+/** What an engine is made of; its sessions share it. */
+export interface EngineParts {
+  readonly description: EngineDescription;
+  readonly tokenizer: Tokenizer;
+  readonly chat: Chat;
+  readonly cache: KvCache;
+  readonly executor: PlanExecutor;
+  readonly weights: Weights;
+  readonly contextLength: number;
+  /** Identity of model and cache layout. */
+  snapshotKey(): Promise<string>;
+  close(): Promise<void>;
+}
+
+export class LocalEngine implements Engine {
+  readonly description: EngineDescription;
+  readonly #parts: EngineParts;
+  readonly #sessions = new Set<LocalSession>();
+  #closed = false;
+
+  constructor(parts: EngineParts) {
+    this.description = parts.description;
+    this.#parts = parts;
+  }
+
+  async session(): Promise<Session> {
+    return this.#adopt(new LocalSession(this.#open(), this.#parts.cache.openSequence(), []));
+  }
+
+  async restore(bytes: Uint8Array): Promise<Session> {
+    const { cache, contextLength, description, snapshotKey } = this.#open();
+    const { header, pages } = decodeSnapshot(bytes, await snapshotKey());
+    const rows = Math.max(0, header.tokens.length - 1);
+    const pageCount = Math.ceil(rows / 128);
+    const wrong = header.tokens.find((id) => id >= description.vocabularySize);
+    if (rows > contextLength || wrong !== undefined || pages.length !== pageCount * cache.pageBytes) {
+      throw new NearfieldError(
+        'bad-file',
+        'The saved session cannot be restored: it is damaged or too long for this context',
+      );
+    }
+    let next = 0;
+    const sequence = await cache.restore(rows, async (page) => {
+      page.set(pages.subarray(next, next + page.length));
+      next += page.length;
+    });
+    return this.#adopt(new LocalSession(this.#parts, sequence, [...header.tokens]));
+  }
+
+  async tokenize(text: string, options: { special?: boolean; addSpecial?: boolean } = {}): Promise<number[]> {
+    return this.#open().tokenizer.encode(text, options);
+  }
+
+  async detokenize(ids: readonly number[], options: { special?: boolean } = {}): Promise<string> {
+    return this.#open().tokenizer.decode(ids, options);
+  }
+
+  async render(messages: readonly ChatMessage[]): Promise<string> {
+    return this.#open().chat.render(messages);
+  }
+
+  async memory(): Promise<MemoryReport> {
+    const { weights, cache, executor } = this.#open();
+    return {
+      weightsBytes: weights.packedBytes,
+      kvCacheBytes: cache.heldBytes,
+      arenaBytes: executor.arenaBytes,
+    };
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await Promise.all([...this.#sessions].map((session) => session.close()));
+    await this.#parts.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Begins to close; use `await using` to wait for it. */
+  [Symbol.dispose](): void {
+    void this.close();
+  }
+
+  #open(): EngineParts {
+    if (this.#closed) throw new NearfieldError('bad-argument', 'The engine is closed');
+    return this.#parts;
+  }
+
+  #adopt(session: LocalSession): LocalSession {
+    this.#sessions.add(session);
+    session.onFork = (fork) => this.#adopt(fork);
+    session.onClose = () => this.#sessions.delete(session);
+    return session;
+  }
+}

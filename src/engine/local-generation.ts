@@ -1,0 +1,239 @@
+/** One generation: the prompt's new rows, then the decoding loop, with times taken. */
+import { NearfieldError } from '../base/error.ts';
+import { decodeText, type Proposer, type ProposerName } from '../decoder.ts';
+import type { GeneratedToken, GenerateOptions, Generation, GenerationResult, Prompt } from '../engine.ts';
+import type { Sequence } from '../kv-cache.ts';
+import type { EngineParts } from './local-engine.ts';
+
+/** A sequence and the ids of its rows, with one more. */
+export interface Timeline {
+  readonly sequence: Sequence;
+  readonly tokens: number[];
+}
+
+/** What a generation needs of its session. */
+export interface SessionHold {
+  /** Marks the session busy with this generation; returns what ends that. */
+  begin(generation: LocalGeneration): () => void;
+  /** The session's proposer of that name: it keeps what it has learnt from one generation to the next. */
+  openProposer(name: ProposerName): Proposer;
+}
+
+const perSecond = (count: number, milliseconds: number): number =>
+  milliseconds > 0 ? (count / milliseconds) * 1000 : 0;
+
+export class LocalGeneration implements Generation {
+  readonly #parts: EngineParts;
+  readonly #timeline: Timeline;
+  readonly #prompt: Prompt;
+  readonly #options: GenerateOptions;
+  readonly #begin: () => () => void;
+  readonly #openProposer: (name: ProposerName) => Proposer;
+  #iterator: AsyncGenerator<GeneratedToken, void, void> | undefined;
+  readonly #outcome: Promise<GenerationResult>;
+  #begun = false;
+  #resolve: (result: GenerationResult) => void = () => {};
+  #reject: (error: unknown) => void = () => {};
+
+  constructor(
+    parts: EngineParts,
+    timeline: Timeline,
+    prompt: Prompt,
+    options: GenerateOptions,
+    hold: SessionHold,
+  ) {
+    this.#parts = parts;
+    this.#timeline = timeline;
+    this.#prompt = prompt;
+    this.#options = options;
+    this.#begin = () => hold.begin(this);
+    this.#openProposer = hold.openProposer;
+    this.#outcome = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // Nobody has to ask for the result.
+    this.#outcome.catch(() => {});
+  }
+
+  [Symbol.asyncIterator](): AsyncGenerator<GeneratedToken, void, void> {
+    if (this.#iterator) throw new NearfieldError('bad-argument', 'A generation is iterated once');
+    const iterator = this.#run();
+    this.#iterator = iterator;
+    // A generator that is left before its first step runs none of its code, so the outcome is settled here.
+    const leave = iterator.return.bind(iterator);
+    iterator.return = (value) => {
+      if (!this.#begun)
+        this.#reject(new NearfieldError('aborted', 'The generation was left before it began'));
+      return leave(value);
+    };
+    return iterator;
+  }
+
+  async result(): Promise<GenerationResult> {
+    if (!this.#iterator) for await (const _ of this);
+    return this.#outcome;
+  }
+
+  /** Ends a generation whose consumer may never come back. */
+  async leave(): Promise<void> {
+    await this.#iterator?.return();
+  }
+
+  async *#run(): AsyncGenerator<GeneratedToken, void, void> {
+    this.#begun = true;
+    const end = this.#begin();
+    try {
+      yield* this.#generate();
+    } catch (error) {
+      this.#reject(error);
+      throw error;
+    } finally {
+      end();
+    }
+  }
+
+  async *#generate(): AsyncGenerator<GeneratedToken, void, void> {
+    const { tokenizer, executor, contextLength } = this.#parts;
+    const { sequence, tokens } = this.#timeline;
+    const options = this.#options;
+    const began = performance.now();
+    const promptTokens = this.#promptTokens();
+    const cachedRows = await this.#prefill(promptTokens);
+    const prefillMs = performance.now() - began;
+    const {
+      maxTokens = Number.POSITIVE_INFINITY,
+      ignoreEnd,
+      onPrompt: _,
+      decoder = 'auto',
+      ...rest
+    } = options;
+    const { stop, logprobs, signal, ...sampling } = rest;
+    const proposer = this.#openProposer(decoder);
+    const decoding = decodeText(
+      { executor, sequence, contextLength, tokens },
+      proposer,
+      // After nothing but BOS the text begins here.
+      tokenizer.stream({ continues: tokenizer.decode(promptTokens) !== '' }),
+      {
+        maxTokens,
+        sampling,
+        endIds: ignoreEnd ? new Set() : tokenizer.endIds,
+        ...(stop ? { stop } : {}),
+        ...(logprobs === undefined ? {} : { logprobs }),
+        ...(signal ? { signal } : {}),
+      },
+    );
+    const decodeBegan = performance.now();
+    const generated: number[] = [];
+    let text = '';
+    try {
+      for await (const { token, text: piece } of decoding) {
+        text += piece;
+        if (token) generated.push(token.id);
+        const { id, ...probabilities } = token ?? { id: undefined };
+        yield { id, text: piece, ...probabilities, elapsedMs: performance.now() - began };
+      }
+    } finally {
+      const decodeMs = performance.now() - decodeBegan;
+      const prefillRows = promptTokens.length - 1 - cachedRows;
+      const { stats } = decoding;
+      this.#resolve({
+        text,
+        promptTokens,
+        tokens: generated,
+        finish: stats.finish ?? 'stop',
+        timings: {
+          prefillRows,
+          cachedRows,
+          prefillMs,
+          prefillTokensPerSecond: perSecond(prefillRows, prefillMs),
+          decodeMs,
+          decodeTokensPerSecond: perSecond(generated.length, decodeMs),
+        },
+        decoder: {
+          name: stats.proposer,
+          seed: stats.seed,
+          steps: stats.steps,
+          proposed: stats.proposed,
+          accepted: stats.accepted,
+        },
+      });
+    }
+  }
+
+  #promptTokens(): number[] {
+    const { tokenizer, chat, contextLength, description } = this.#parts;
+    const prompt = this.#prompt;
+    const ids =
+      typeof prompt === 'string'
+        ? tokenizer.encode(prompt, { addSpecial: true })
+        : isIds(prompt)
+          ? [...prompt]
+          : chat.encode(prompt);
+    if (ids.length === 0)
+      throw new NearfieldError('bad-argument', 'The prompt is empty; give a text or at least one token');
+    if (ids.length > contextLength) {
+      throw new NearfieldError(
+        'context-full',
+        `The prompt has ${ids.length} tokens, the context ${contextLength}; shorten it or load with a longer context`,
+      );
+    }
+    const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= description.vocabularySize);
+    if (wrong !== undefined) {
+      throw new NearfieldError(
+        'bad-argument',
+        `Token id ${wrong} is out of range; the vocabulary has ${description.vocabularySize}`,
+      );
+    }
+    return ids;
+  }
+
+  /** Computes the prompt's rows but the last, which the first step of decoding takes. Returns how many were there already. */
+  async #prefill(promptTokens: readonly number[]): Promise<number> {
+    const { executor } = this.#parts;
+    const { sequence, tokens } = this.#timeline;
+    const { signal, onPrompt } = this.#options;
+    const common = commonLength(tokens, promptTokens, Math.min(sequence.committed, promptTokens.length - 1));
+    sequence.forget(common);
+    tokens.length = common;
+    const fresh = promptTokens.slice(common, -1);
+    const last = promptTokens.slice(-1);
+    const rows = fresh.map((token, index) => ({
+      sequence,
+      token,
+      position: common + index,
+      parent: index === 0 ? common - 1 : { row: index - 1 },
+    }));
+    try {
+      if (rows.length > 0) {
+        const totalRows = rows.length;
+        onPrompt?.({ doneRows: 0, totalRows });
+        const { cacheRows } = await executor.run(
+          { rows, select: { kind: 'nothing' } },
+          {
+            ...(signal ? { signal } : {}),
+            ...(onPrompt ? { onProgress: (doneRows) => onPrompt({ doneRows, totalRows }) } : {}),
+          },
+        );
+        await executor.move(sequence.commit(cacheRows));
+      }
+    } catch (error) {
+      // One token always stays beyond the committed rows; without one the session is empty.
+      if (common > 0) sequence.forget(common - 1);
+      throw error;
+    }
+    tokens.push(...fresh, ...last);
+    return common;
+  }
+}
+
+function isIds(prompt: readonly unknown[]): prompt is readonly number[] {
+  return prompt.every((item) => typeof item === 'number');
+}
+
+function commonLength(a: readonly number[], b: readonly number[], most: number): number {
+  let length = 0;
+  while (length < most && a[length] === b[length]) length++;
+  return length;
+}

@@ -1,0 +1,152 @@
+/** A session on this thread: one sequence of the cache and the ids that belong to it. */
+import { NearfieldError } from '../base/error.ts';
+import { openProposer, type Proposer, type ProposerName } from '../decoder.ts';
+import type { GenerateOptions, Generation, Prompt, Session } from '../engine.ts';
+import type { Sequence } from '../kv-cache.ts';
+import type { EngineParts } from './local-engine.ts';
+import { LocalGeneration } from './local-generation.ts';
+import { scoreTokens } from './score.ts';
+import { encodeSnapshot } from './snapshot.ts';
+
+export class LocalSession implements Session {
+  /** The engine keeps account of its sessions. */
+  onFork: ((fork: LocalSession) => LocalSession) | undefined;
+  onClose: (() => void) | undefined;
+  readonly #parts: EngineParts;
+  readonly #sequence: Sequence;
+  /** Ids of all committed rows and one more (none while the session is empty). */
+  readonly #tokens: number[];
+  readonly #closing = new AbortController();
+  #work: Promise<unknown> | undefined;
+  #generation: LocalGeneration | undefined;
+  readonly #proposers = new Map<ProposerName, Proposer>();
+
+  constructor(parts: EngineParts, sequence: Sequence, tokens: number[]) {
+    this.#parts = parts;
+    this.#sequence = sequence;
+    this.#tokens = tokens;
+  }
+
+  async tokens(): Promise<readonly number[]> {
+    return [...this.#tokens];
+  }
+
+  generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
+    const timeline = { sequence: this.#sequence, tokens: this.#tokens };
+    const hold = {
+      begin: (generation: LocalGeneration) => this.#begin(generation),
+      openProposer: (name: ProposerName) => this.#proposer(name),
+    };
+    return new LocalGeneration(this.#parts, timeline, prompt, this.#withClosing(options), hold);
+  }
+
+  async score(
+    ids: readonly number[],
+    options: { readonly first?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<Float64Array> {
+    const end = this.#begin();
+    try {
+      this.#forgetAll();
+      return await scoreTokens(this.#parts, this.#sequence, ids, this.#withClosing(options));
+    } finally {
+      this.#forgetAll();
+      end();
+    }
+  }
+
+  async fork(): Promise<LocalSession> {
+    const end = this.#begin();
+    try {
+      const { sequence, moves } = this.#parts.cache.share(this.#sequence, this.#sequence.committed);
+      await this.#parts.executor.move(moves);
+      const fork = new LocalSession(this.#parts, sequence, [...this.#tokens]);
+      return this.onFork?.(fork) ?? fork;
+    } finally {
+      end();
+    }
+  }
+
+  async truncate(length: number): Promise<void> {
+    const end = this.#begin();
+    try {
+      if (!Number.isInteger(length) || length < 0) {
+        throw new NearfieldError(
+          'bad-argument',
+          `A session is cut to a whole number of tokens, not ${length}`,
+        );
+      }
+      this.#tokens.length = Math.min(length, this.#tokens.length);
+      this.#sequence.forget(Math.max(0, this.#tokens.length - 1));
+    } finally {
+      end();
+    }
+  }
+
+  async save(): Promise<Uint8Array<ArrayBuffer>> {
+    const end = this.#begin();
+    try {
+      const pages: Uint8Array[] = [];
+      await this.#parts.cache.save(this.#sequence, async (page) => void pages.push(page.slice()));
+      return encodeSnapshot({ key: await this.#parts.snapshotKey(), tokens: this.#tokens }, pages);
+    } finally {
+      end();
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    this.#closing.abort();
+    // A consumer that paused may never ask again; ask in its place.
+    await this.#generation?.leave().catch(() => {});
+    await this.#work;
+    for (const proposer of this.#proposers.values()) proposer.close?.();
+    this.#sequence.close();
+    this.onClose?.();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Begins to close; use `await using` to wait for it. */
+  [Symbol.dispose](): void {
+    void this.close();
+  }
+
+  #proposer(name: ProposerName): Proposer {
+    const proposer = this.#proposers.get(name) ?? openProposer(name);
+    this.#proposers.set(name, proposer);
+    return proposer;
+  }
+
+  #forgetAll(): void {
+    this.#tokens.length = 0;
+    this.#sequence.forget(0);
+  }
+
+  /** Marks the session busy; returns what ends that. */
+  #begin(generation?: LocalGeneration): () => void {
+    if (this.#closing.signal.aborted) throw new NearfieldError('bad-argument', 'The session is closed');
+    if (this.#work)
+      throw new NearfieldError(
+        'bad-argument',
+        'The session is busy; end its generation first, or fork it before',
+      );
+    this.#generation = generation;
+    let end = (): void => {};
+    this.#work = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    return () => {
+      this.#work = undefined;
+      this.#generation = undefined;
+      end();
+    };
+  }
+
+  /** Closing the session ends what it does. */
+  #withClosing<Options extends { readonly signal?: AbortSignal }>(options: Options): Options {
+    const signals = [this.#closing.signal, ...(options.signal ? [options.signal] : [])];
+    return { ...options, signal: AbortSignal.any(signals) };
+  }
+}

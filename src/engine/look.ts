@@ -1,0 +1,23 @@
+/** Looking at a model without loading it. The code for it is fetched when it is asked for: most pages never do. */
+import type { ModelInput } from '../engine.ts';
+import type { EstimateOptions, ModelEstimate } from './estimate.ts';
+import type { InspectOptions, ModelInspection } from './inspect.ts';
+
+export type { EstimateOptions, ModelEstimate } from './estimate.ts';
+export type { InspectOptions, ModelInspection } from './inspect.ts';
+
+/** Metadata, tensors and vocabulary of a file, from its header alone. */
+export async function inspectModel(
+  input: ModelInput,
+  options: InspectOptions = {},
+): Promise<ModelInspection> {
+  return (await import('./inspect.ts')).inspectModel(input, options);
+}
+
+/** Whether a model fits and how fast it will be, from its header and about a second of measuring this machine. */
+export async function estimateModel(
+  input: ModelInput,
+  options: EstimateOptions = {},
+): Promise<ModelEstimate> {
+  return (await import('./estimate.ts')).estimateModel(input, options);
+}

@@ -1,0 +1,34 @@
+/** Identity of a model's file, to keep snapshots of one model from another. */
+import { NearfieldError } from '../base/error.ts';
+import type { Checkpoint } from '../checkpoint.ts';
+
+/** Tensors whose first bytes are looked at, and how many bytes of each. */
+const sampledTensors = 16;
+const sampleBytes = 4096;
+
+/** SHA-256 in hexadecimal of the tensor directory, of samples of the weights, and of `context`. */
+export async function hashModel(checkpoint: Checkpoint, context: string): Promise<string> {
+  const subtle = globalThis.crypto?.subtle;
+  if (!subtle) {
+    throw new NearfieldError(
+      'unsupported',
+      'Sessions are saved and restored only on secure pages (https or localhost)',
+    );
+  }
+  const entries = [...checkpoint.tensors.values()];
+  const directory = entries
+    .map(({ name, format, shape }) => `${name} ${format.name} ${shape.join('x')}`)
+    .join('\n');
+  const text = new TextEncoder().encode(`${context}\n${directory}`);
+  const stride = Math.max(1, Math.floor(entries.length / sampledTensors));
+  const sampled = entries.filter((_, index) => index % stride === 0);
+  const bytes = new Uint8Array(text.length + sampled.length * sampleBytes);
+  bytes.set(text);
+  for (const [index, entry] of sampled.entries()) {
+    const start = text.length + index * sampleBytes;
+    const length = Math.min(sampleBytes, entry.byteLength);
+    await checkpoint.read(entry, 0, bytes.subarray(start, start + length));
+  }
+  const digest = new Uint8Array(await subtle.digest('SHA-256', bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

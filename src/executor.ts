@@ -1,0 +1,90 @@
+/**
+ * The executor runs steps: it puts rows into the step block, splits what is too long into chunks, submits the segments
+ * that the wanted result needs, and reads the result back. Steps of several sessions run in order of arrival; each
+ * changes its sequences only when its turn comes, and not at all when it fails.
+ */
+import type { CacheMoveRow, Sequence } from './kv-cache.ts';
+
+export { type ExecutorOptions, openExecutor } from './executor/open.ts';
+
+export interface StepRow {
+  readonly sequence: Sequence;
+  readonly token: number;
+  /** What RoPE and windows use; usually the row's depth in its sequence. */
+  readonly position: number;
+  /**
+   * Cache row of its parent (see `Sequence.append`; also one that an earlier row of this step takes), or index into
+   * `rows` of a parent in the same step as `{ row: index }`.
+   */
+  readonly parent: number | { readonly row: number };
+}
+
+/** What a step gives back, for which rows: ascending indices into `rows`. */
+export type Select =
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'argmax'; readonly rows: readonly number[] }
+  | { readonly kind: 'logits'; readonly rows: readonly number[] };
+
+export interface Step {
+  /** Any number; parents come before children. */
+  readonly rows: readonly StepRow[];
+  readonly select: Select;
+}
+
+/** Reused: valid until the next run of a step whose first row is of the same sequence. */
+export interface StepResult {
+  /** Cache row of each row of the step. */
+  readonly cacheRows: readonly number[];
+  /** Of kind `argmax`: the most likely id of each selected row. */
+  readonly argmax: readonly number[];
+  /** Of kind `logits`: `[R, V]`, row after row; empty where `onLogits` took them. */
+  readonly logits: Float32Array | Float64Array;
+}
+
+export interface RunOptions {
+  /** Stops the step within 100 ms, or before it has begun; it then rejects with `aborted`. */
+  readonly signal?: AbortSignal;
+  /** Rows of the step that are done, after each chunk. */
+  readonly onProgress?: (rowsDone: number) => void;
+  /**
+   * Takes the logits of a `logits` step piece by piece, so that any number of rows may be selected: indices into the
+   * step's `rows`, ascending over all pieces, and `[rows.length, V]`. Both are valid until it returns or settles; it
+   * must not run a step itself, the machine waits for it.
+   */
+  readonly onLogits?: (rows: readonly number[], logits: Float32Array | Float64Array) => void | Promise<void>;
+}
+
+/** What decoding needs of an executor. */
+export interface Executor {
+  readonly vocabularySize: number;
+  /** Largest number of rows whose logits one step may select without `onLogits`. */
+  readonly maxSelected: number;
+  /**
+   * Appends the rows to their sequences, as pending rows, and computes them. Throws `bad-argument` for a row, parent or
+   * selection that cannot be, `context-full`, `out-of-budget`, `aborted`, `backend`; the sequences are then as before.
+   */
+  run(step: Step, options?: RunOptions): Promise<StepResult>;
+  /** Carries out the moves of a commit or a share; a no-op for none. */
+  move(moves: readonly CacheMoveRow[]): Promise<void>;
+  close(): void | Promise<void>;
+}
+
+/** An executor as `openExecutor` makes it. */
+export interface PlanExecutor extends Executor {
+  /** Rows computed in one pass; longer steps are cut. */
+  readonly maxRows: number;
+  /** Bytes held for activations and the step block. */
+  readonly arenaBytes: number;
+  /** Stops the running step, refuses those that wait (`aborted`), and resolves once everything is freed. */
+  close(): Promise<void>;
+}
+
+/** One program that ran; several are under way at once, one after the other on the machine. */
+export interface TraceEvent {
+  /** Stage of the segment. */
+  readonly name: string;
+  /** On the clock of `performance.now()`. */
+  readonly startMs: number;
+  readonly durationMs: number;
+  readonly rows: number;
+}

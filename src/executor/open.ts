@@ -1,0 +1,85 @@
+/** Opens an executor: checks the bounds, reserves and allocates what steps work in, prepares the programs. */
+import { type Backend, type Region, StepBlock } from '../backend.ts';
+import { NearfieldError } from '../base/error.ts';
+import type { PlanExecutor, TraceEvent } from '../executor.ts';
+import type { KvCache } from '../kv-cache.ts';
+import { type Plan, pageRows } from '../plan.ts';
+import { type Dim, dimBounds, evaluateDim } from '../tensor.ts';
+import type { Budget, Weights } from '../weights.ts';
+import { QueuedExecutor } from './queued-executor.ts';
+import { StageRunner } from './stage-runner.ts';
+
+/** A tree has 64 rows at most, a copied page 127. */
+const movesAtATime = 128;
+const defaultSequences = 16;
+
+export interface ExecutorOptions {
+  readonly backend: Backend;
+  /** Made for this backend. */
+  readonly plan: Plan;
+  readonly weights: Weights;
+  readonly cache: KvCache;
+  readonly budget: Budget;
+  /** Rows, and rows of results, computed in one pass; at most the graph's bounds, which they are by default. */
+  readonly maxRows?: number;
+  readonly maxSelected?: number;
+  /** Sequences in one pass; 16 by default. */
+  readonly maxSequences?: number;
+  /** Told of each program that ran. */
+  readonly onTrace?: (event: TraceEvent) => void;
+}
+
+/** Throws `bad-argument` for bounds beyond the graph's, `out-of-budget`. The backend, weights and cache stay the caller's. */
+export function openExecutor(options: ExecutorOptions): PlanExecutor {
+  const { backend, plan, weights, cache, budget } = options;
+  const { rows, selected } = plan.graph.symbols;
+  const maxRows = boundOf('maxRows', options.maxRows, rows);
+  const maxSelected = boundOf('maxSelected', options.maxSelected, selected);
+  const maxSequences = options.maxSequences ?? defaultSequences;
+  if (!Number.isInteger(maxSequences) || maxSequences < 2) {
+    throw new NearfieldError('bad-argument', `maxSequences is at least 2, not ${maxSequences}`);
+  }
+  const block = new StepBlock({
+    rows: maxRows,
+    selected: maxSelected,
+    sequences: maxSequences,
+    moves: movesAtATime,
+    pages: maxSequences * Math.ceil(cache.contextLength / pageRows),
+  });
+  const arenaBytes = evaluateDim(plan.arenaBytes, [maxRows, maxSelected]);
+  const reservation = budget.reserve(
+    arenaBytes + block.bytes.length,
+    'arena',
+    'a smaller number of rows in one pass',
+  );
+  const regions: Region[] = [];
+  const free = (): void => {
+    for (const region of regions.splice(0)) backend.release(region);
+    reservation.release();
+  };
+  const allocate = (bytes: number, purpose: string): Region => {
+    const region = backend.allocate(bytes, purpose);
+    regions.push(region);
+    return region;
+  };
+  try {
+    const arena = allocate(arenaBytes, 'arena');
+    const step = allocate(block.bytes.length, 'step');
+    const runner = new StageRunner({ backend, plan, weights, arena, step, onTrace: options.onTrace });
+    const limits = { maxRows, maxSelected, maxSequences, maxMoves: movesAtATime };
+    return new QueuedExecutor({
+      ...{ backend, plan, cache, runner, block, arena, step, limits, free },
+      arenaBytes: reservation.bytes,
+    });
+  } catch (error) {
+    free();
+    throw error;
+  }
+}
+
+function boundOf(name: string, wanted: number | undefined, symbol: Dim): number {
+  const { max } = dimBounds(symbol);
+  const bound = wanted ?? max;
+  if (Number.isInteger(bound) && bound >= 1 && bound <= max) return bound;
+  throw new NearfieldError('bad-argument', `${name} is from 1 to ${max}, the plan's bound, not ${bound}`);
+}

@@ -1,0 +1,48 @@
+/** The table of operations: the union of what each file in `op/` declares. */
+import { type Add, add } from './op/add.ts';
+import { type Argmax, argmax } from './op/argmax.ts';
+import { type Attention, attention } from './op/attention.ts';
+import { type CacheMove, cacheMove } from './op/cache-move.ts';
+import { type CacheWrite, cacheWrite } from './op/cache-write.ts';
+import { type Embed, embed } from './op/embed.ts';
+import { type Gated, gated } from './op/gated.ts';
+import { type Matmul, matmul } from './op/matmul.ts';
+import { type RmsNorm, rmsNorm } from './op/rms-norm.ts';
+import { type Rope, rope } from './op/rope.ts';
+import { type SelectRows, selectRows } from './op/select-rows.ts';
+import type { OpRule } from './rule.ts';
+
+export type Operation =
+  | Add
+  | Argmax
+  | Attention
+  | CacheMove
+  | CacheWrite
+  | Embed
+  | Gated
+  | Matmul
+  | RmsNorm
+  | Rope
+  | SelectRows;
+
+export type OperationName = Operation['op'];
+
+export const operationRules: { readonly [Name in OperationName]: OpRule<Extract<Operation, { op: Name }>> } =
+  {
+    add,
+    argmax,
+    attention,
+    'cache-move': cacheMove,
+    'cache-write': cacheWrite,
+    embed,
+    gated,
+    matmul,
+    'rms-norm': rmsNorm,
+    rope,
+    'select-rows': selectRows,
+  };
+
+/** The rule of an operation; the table pairs each name with the rule of just that operation. */
+export function ruleOf<O extends Operation>(operation: O): OpRule<O> {
+  return operationRules[operation.op] as unknown as OpRule<O>;
+}

@@ -1,0 +1,22 @@
+/** Nearfield: large language models on the user's own device. What users may import. */
+import { type Engine as LoadedEngine, loadEngine } from './engine.ts';
+
+export { architectureNames } from './architecture.ts';
+export { type BackendName, backendNames } from './backend.ts';
+export { type ErrorCode, NearfieldError } from './base/error.ts';
+export type { ByteSource } from './checkpoint.ts';
+export {
+  type DecodeFinish,
+  type ProposerName,
+  proposerNames,
+  type SamplingOptions,
+  type TokenLogprob,
+} from './decoder.ts';
+export * from './engine.ts';
+export { formats } from './format.ts';
+
+/** A loaded model. */
+export type Engine = LoadedEngine;
+
+/** `Engine.load(model, options)` loads a model from a path, URL, Blob or bytes. */
+export const Engine = { load: loadEngine } as const;

@@ -1,0 +1,117 @@
+/** Opens a cache: sequences over one pool of pages, shared beginnings, snapshots. */
+import type { Backend } from '../backend.ts';
+import type { Budget } from '../base/budget.ts';
+import { known, NearfieldError } from '../base/error.ts';
+import type { CacheMoveRow, KvCache, Sequence } from '../kv-cache.ts';
+import { type CacheLayout, pageRows } from '../plan.ts';
+import { type Page, PagePool } from './page-pool.ts';
+import { contextFull, copyRows, PagedSequence, pagesFor } from './paged-sequence.ts';
+
+export interface KvCacheOptions {
+  readonly backend: Backend;
+  readonly layout: CacheLayout;
+  /** Rows a sequence can hold. */
+  readonly contextLength: number;
+  readonly budget: Budget;
+}
+
+export function openKvCache({ backend, layout, contextLength, budget }: KvCacheOptions): KvCache {
+  if (!Number.isInteger(contextLength) || contextLength < 1) {
+    throw new NearfieldError('bad-argument', `A context holds at least 1 row, not ${contextLength}`);
+  }
+  if (!(layout.pageBytes > 0) || layout.pageBytes % 4 !== 0) {
+    throw new NearfieldError('internal', `A cache page of ${layout.pageBytes} bytes is not made of words`);
+  }
+  return new PagedCache(backend, budget, layout.pageBytes, contextLength);
+}
+
+class PagedCache implements KvCache {
+  readonly contextLength: number;
+  readonly pageBytes: number;
+  readonly #backend: Backend;
+  readonly #pool: PagePool;
+
+  constructor(backend: Backend, budget: Budget, pageBytes: number, contextLength: number) {
+    this.contextLength = contextLength;
+    this.pageBytes = pageBytes;
+    this.#backend = backend;
+    this.#pool = new PagePool(backend, budget, pageBytes, pagesFor(contextLength));
+  }
+
+  get heldBytes(): number {
+    return this.#pool.heldBytes;
+  }
+
+  openSequence(): Sequence {
+    return new PagedSequence(this.#pool, this.contextLength, [], 0);
+  }
+
+  share(source: Sequence, length: number): { sequence: Sequence; moves: readonly CacheMoveRow[] } {
+    const own = this.#own(source);
+    if (!Number.isInteger(length) || length < 0 || length > own.committed) {
+      throw new NearfieldError(
+        'bad-argument',
+        `A sequence of ${own.committed} committed rows cannot share ${length}`,
+      );
+    }
+    const partialRows = length % pageRows;
+    const partial = partialRows > 0 ? this.#pool.take() : undefined;
+    const pages = own.pages(Math.floor(length / pageRows));
+    for (const page of pages) this.#pool.hold(page);
+    if (!partial) return { sequence: this.#sequence(pages, length), moves: [] };
+    const original = known(own.pages(pagesFor(length)).at(-1), 'last shared page');
+    const moves = copyRows(original, partial, partialRows);
+    return { sequence: this.#sequence([...pages, partial], length), moves };
+  }
+
+  async save(sequence: Sequence, sink: (page: Uint8Array) => Promise<void>): Promise<void> {
+    const own = this.#own(sequence);
+    const pages = own.pages(pagesFor(own.committed));
+    for (const page of pages) this.#pool.hold(page);
+    try {
+      const bytes = new Uint8Array(this.pageBytes);
+      for (const page of pages) {
+        await this.#backend.read(page.region, page.offsetBytes, bytes);
+        await sink(bytes);
+      }
+    } finally {
+      for (const page of pages) this.#pool.drop(page);
+    }
+  }
+
+  async restore(length: number, source: (page: Uint8Array) => Promise<void>): Promise<Sequence> {
+    if (!Number.isInteger(length) || length < 0) {
+      throw new NearfieldError('bad-argument', `A snapshot cannot hold ${length} rows`);
+    }
+    if (length > this.contextLength) throw contextFull(this.contextLength);
+    const pages: Page[] = [];
+    try {
+      const bytes = new Uint8Array(this.pageBytes);
+      while (pages.length < pagesFor(length)) {
+        await source(bytes);
+        const page = this.#pool.take();
+        pages.push(page);
+        this.#backend.write(page.region, page.offsetBytes, bytes);
+      }
+    } catch (error) {
+      for (const page of pages) this.#pool.drop(page);
+      throw error;
+    }
+    return this.#sequence(pages, length);
+  }
+
+  close(): void {
+    this.#pool.close();
+  }
+
+  #sequence(pages: Page[], committed: number): Sequence {
+    return new PagedSequence(this.#pool, this.contextLength, pages, committed);
+  }
+
+  #own(sequence: Sequence): PagedSequence {
+    if (!(sequence instanceof PagedSequence) || !sequence.belongsTo(this.#pool) || sequence.closed) {
+      throw new NearfieldError('bad-argument', 'The sequence is closed or belongs to another cache');
+    }
+    return sequence;
+  }
+}

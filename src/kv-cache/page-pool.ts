@@ -1,0 +1,135 @@
+/** Pages of the cache: taken from the backend in slabs, counted by their holders, kept a while when nobody holds them. */
+import type { Backend, Region } from '../backend.ts';
+import type { Budget, Reservation } from '../base/budget.ts';
+import { known, NearfieldError } from '../base/error.ts';
+
+/** Room for `pageRows` rows in all layers. */
+export interface Page {
+  /** Unique among the backend's living pages. */
+  readonly addressWords: number;
+  readonly region: Region;
+  readonly offsetBytes: number;
+  /** Sequences (and savers) that hold it; 0 when free. */
+  readonly holders: number;
+}
+
+interface PooledPage extends Page {
+  readonly slab: Slab;
+  holders: number;
+  /** Has been held before: rows of another sequence may be in it. */
+  used: boolean;
+}
+
+interface Slab {
+  readonly region: Region;
+  readonly reservation: Reservation;
+  readonly pages: PooledPage[];
+  heldPages: number;
+}
+
+/** Small pages come several to a region, so that a backend has few of them. */
+const slabBytesWanted = 1 << 20;
+const zeroBytesAtATime = 1 << 16;
+
+export class PagePool {
+  readonly #backend: Backend;
+  readonly #budget: Budget;
+  readonly #pageBytes: number;
+  readonly #pagesPerSlab: number;
+  readonly #slabs = new Set<Slab>();
+  readonly #free: PooledPage[] = [];
+  readonly #zeros: Uint8Array;
+  #closed = false;
+
+  /** `pagesPerSequence` bounds a slab: more could not be of use to one sequence. */
+  constructor(backend: Backend, budget: Budget, pageBytes: number, pagesPerSequence: number) {
+    this.#backend = backend;
+    this.#budget = budget;
+    this.#pageBytes = pageBytes;
+    this.#pagesPerSlab = Math.max(1, Math.min(pagesPerSequence, Math.floor(slabBytesWanted / pageBytes)));
+    this.#zeros = new Uint8Array(Math.min(pageBytes, zeroBytesAtATime));
+  }
+
+  get heldBytes(): number {
+    return this.#slabs.size * this.#pagesPerSlab * this.#pageBytes;
+  }
+
+  /** A page of zeros with one holder. Throws `out-of-budget`. */
+  take(): Page {
+    if (this.#closed) throw new NearfieldError('bad-argument', 'The KV cache is closed');
+    if (this.#free.length === 0) this.#addSlab();
+    const page = known(this.#free.pop(), 'free page');
+    if (page.used) this.#clear(page);
+    page.used = true;
+    page.holders = 1;
+    page.slab.heldPages++;
+    return page;
+  }
+
+  /** One more holder. */
+  hold(page: Page): void {
+    this.#own(page).holders++;
+  }
+
+  /** One holder less; the last one frees it. */
+  drop(page: Page): void {
+    if (this.#closed) return;
+    const own = this.#own(page);
+    own.holders--;
+    if (own.holders > 0) return;
+    this.#free.push(own);
+    own.slab.heldPages--;
+    if (own.slab.heldPages === 0 && this.#free.length > this.#pagesPerSlab) this.#releaseSlab(own.slab);
+  }
+
+  /** Frees everything, held or not; pages may still be dropped afterwards. */
+  close(): void {
+    this.#closed = true;
+    for (const slab of this.#slabs) this.#releaseSlab(slab);
+  }
+
+  #own(page: Page): PooledPage {
+    const own = page as PooledPage;
+    if (own.holders < 1 || !this.#slabs.has(own.slab)) {
+      throw new NearfieldError('internal', 'A cache page is used after it was given back');
+    }
+    return own;
+  }
+
+  #addSlab(): void {
+    const bytes = this.#pagesPerSlab * this.#pageBytes;
+    const reservation = this.#budget.reserve(bytes, 'KV cache', 'a shorter context');
+    let region: Region;
+    try {
+      region = this.#backend.allocate(bytes, 'KV cache');
+    } catch (error) {
+      reservation.release();
+      throw error;
+    }
+    const slab: Slab = { region, reservation, pages: [], heldPages: 0 };
+    for (let index = this.#pagesPerSlab - 1; index >= 0; index--) {
+      const offsetBytes = index * this.#pageBytes;
+      const addressWords = region.addressWords + offsetBytes / 4;
+      slab.pages.push({ addressWords, region, offsetBytes, holders: 0, slab, used: false });
+    }
+    this.#slabs.add(slab);
+    this.#free.push(...slab.pages);
+  }
+
+  #releaseSlab(slab: Slab): void {
+    let kept = 0;
+    for (const page of this.#free) if (page.slab !== slab) this.#free[kept++] = page;
+    this.#free.length = kept;
+    this.#slabs.delete(slab);
+    this.#backend.release(slab.region);
+    slab.reservation.release();
+  }
+
+  /** A snapshot of one sequence must not hold rows of another. */
+  #clear(page: Page): void {
+    for (let done = 0; done < this.#pageBytes; done += this.#zeros.length) {
+      const length = Math.min(this.#zeros.length, this.#pageBytes - done);
+      this.#backend.write(page.region, page.offsetBytes + done, this.#zeros.subarray(0, length));
+    }
+  }
+}

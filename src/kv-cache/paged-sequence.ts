@@ -1,0 +1,197 @@
+/** A sequence as a table of pages, its committed rows, and its pending ones. */
+import { NearfieldError } from '../base/error.ts';
+import type { CacheMoveRow, CacheRow, Sequence } from '../kv-cache.ts';
+import { pageRows } from '../plan.ts';
+import type { Page, PagePool } from './page-pool.ts';
+import { PendingRows, treeRowLimit } from './pending-rows.ts';
+
+const noMoves: readonly CacheMoveRow[] = Object.freeze([]);
+
+export const pagesFor = (rows: number): number => Math.ceil(rows / pageRows);
+
+export class PagedSequence implements Sequence {
+  readonly pageAddresses: number[];
+  readonly #pool: PagePool;
+  readonly #contextLength: number;
+  readonly #pages: Page[];
+  readonly #pending = new PendingRows();
+  #committed: number;
+  #closed = false;
+  /** Takes the place of the shared page that the next row belongs in, once its rows were copied. */
+  #replacement: Page | undefined;
+
+  /** Takes over one hold on each of `pages`, which contain `committed` rows. */
+  constructor(pool: PagePool, contextLength: number, pages: Page[], committed: number) {
+    this.#pool = pool;
+    this.#contextLength = contextLength;
+    this.#pages = pages;
+    this.pageAddresses = pages.map((page) => page.addressWords);
+    this.#committed = committed;
+  }
+
+  get committed(): number {
+    return this.#committed;
+  }
+
+  get pending(): number {
+    return this.#pending.count;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** The first `count` pages. */
+  pages(count: number): Page[] {
+    return this.#pages.slice(0, count);
+  }
+
+  belongsTo(pool: PagePool): boolean {
+    return this.#pool === pool;
+  }
+
+  prepareToAppend(): readonly CacheMoveRow[] {
+    this.#expectOpen();
+    const row = this.#committed + this.#pending.count;
+    const page = this.#pages[Math.floor(row / pageRows)];
+    if (page === undefined || page.holders === 1) {
+      this.#dropReplacement();
+      return noMoves;
+    }
+    this.#replacement ??= this.#pool.take();
+    return copyRows(page, this.#replacement, row % pageRows);
+  }
+
+  append(parent: number): CacheRow {
+    this.#expectOpen();
+    const pending = this.#pending;
+    const cacheRow = this.#committed + pending.count;
+    if (cacheRow >= this.#contextLength) throw contextFull(this.#contextLength);
+    const parentRow = parent - this.#committed;
+    if (!Number.isInteger(parent) || parentRow < -1 || parentRow >= pending.count) {
+      throw new NearfieldError(
+        'bad-argument',
+        `Row ${parent} cannot be a parent: it must be ${this.#committed - 1}, the end of the prefix, or a pending row up to ${cacheRow - 1}`,
+      );
+    }
+    if (!pending.admits(parentRow)) {
+      throw new NearfieldError(
+        'bad-argument',
+        `A tree has at most ${treeRowLimit} uncommitted rows; commit or forget some first`,
+      );
+    }
+    this.#providePage(Math.floor(cacheRow / pageRows));
+    const row = pending.count;
+    pending.add(parentRow);
+    return {
+      cacheRow,
+      visible: this.#committed + pending.leading(row),
+      maskLow: pending.maskLow(row),
+      maskHigh: pending.maskHigh(row),
+    };
+  }
+
+  commit(path: readonly number[]): readonly CacheMoveRow[] {
+    this.#expectOpen();
+    const base = this.#committed;
+    let parent = -1;
+    for (const row of path) {
+      if (!this.#pending.isChild(row - base, parent)) {
+        throw new NearfieldError(
+          'bad-argument',
+          `Row ${row} is no pending child of row ${base + parent}, so they are no path`,
+        );
+      }
+      parent = row - base;
+    }
+    this.#committed += path.length;
+    this.#pending.truncate(0);
+    // Parents come before children: a path that ends where its length says has no gaps.
+    if (parent === path.length - 1) return noMoves;
+    const moves: CacheMoveRow[] = [];
+    for (const [index, row] of path.entries()) {
+      if (row !== base + index) moves.push(this.#move(row, base + index));
+    }
+    return moves;
+  }
+
+  forget(length: number): void {
+    this.#expectOpen();
+    const end = this.#committed + this.#pending.count;
+    if (!Number.isInteger(length) || length < 0 || length > end) {
+      throw new NearfieldError('bad-argument', `A sequence of ${end} rows cannot be cut to ${length}`);
+    }
+    this.#pending.truncate(Math.max(0, length - this.#committed));
+    this.#committed = Math.min(this.#committed, length);
+    this.#dropReplacement();
+    this.#dropPages(pagesFor(length));
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#dropReplacement();
+    this.#dropPages(0);
+    this.#pending.truncate(0);
+    this.#committed = 0;
+  }
+
+  #providePage(index: number): void {
+    const page = this.#pages[index];
+    if (page === undefined) {
+      const taken = this.#pool.take();
+      this.#pages.push(taken);
+      this.pageAddresses.push(taken.addressWords);
+    } else if (this.#replacement) {
+      this.#pages[index] = this.#replacement;
+      this.pageAddresses[index] = this.#replacement.addressWords;
+      this.#replacement = undefined;
+      this.#pool.drop(page);
+    } else if (page.holders > 1) {
+      throw new NearfieldError(
+        'internal',
+        'A row is appended to a shared cache page without prepareToAppend',
+      );
+    }
+  }
+
+  #move(from: number, to: number): CacheMoveRow {
+    return {
+      fromPage: this.pageAddresses[Math.floor(from / pageRows)] ?? 0,
+      fromRow: from % pageRows,
+      toPage: this.pageAddresses[Math.floor(to / pageRows)] ?? 0,
+      toRow: to % pageRows,
+    };
+  }
+
+  #dropReplacement(): void {
+    if (this.#replacement) this.#pool.drop(this.#replacement);
+    this.#replacement = undefined;
+  }
+
+  #dropPages(keep: number): void {
+    for (const page of this.#pages.splice(keep)) this.#pool.drop(page);
+    this.pageAddresses.length = this.#pages.length;
+  }
+
+  #expectOpen(): void {
+    if (this.#closed) throw new NearfieldError('bad-argument', 'The sequence is closed');
+  }
+}
+
+export function contextFull(contextLength: number): NearfieldError {
+  return new NearfieldError(
+    'context-full',
+    `The context of ${contextLength} rows is full; open the model with a longer context or drop earlier rows`,
+  );
+}
+
+/** The first `count` rows of one page into another. */
+export function copyRows(from: Page, to: Page, count: number): CacheMoveRow[] {
+  return Array.from({ length: count }, (_, row) => ({
+    fromPage: from.addressWords,
+    fromRow: row,
+    toPage: to.addressWords,
+    toRow: row,
+  }));
+}

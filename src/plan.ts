@@ -1,0 +1,85 @@
+/**
+ * Plans: a graph placed, cut in segments, fused inside them, and laid out in one arena whose offsets are expressions of
+ * the step's symbols. A plan is made once per shape family and never again while tokens run.
+ */
+import type { NumberFormat } from './format.ts';
+import type { CacheSpec, Graph, GraphNode, Roundoff, Stage, Value, WeightValue } from './graph.ts';
+import type { CacheLayout } from './plan/cache-layout.ts';
+import type { FusionPattern } from './plan/fuse.ts';
+import type { BlockFormat, Dim, TensorType } from './tensor.ts';
+
+export { type CacheLayout, cacheLayout, pageRows } from './plan/cache-layout.ts';
+export type { FusionPattern, GraphView } from './plan/fuse.ts';
+export { makePlan, type PlanOptions } from './plan/make.ts';
+export { printPlan } from './plan/print.ts';
+
+/** How an activation sits in the arena: float32, float64, 8-bit blocks… Private to a backend. */
+export type StorageForm = BlockFormat;
+
+/** What a backend tells the planner of itself, as data: the planner never sees the backend. */
+export interface Capability {
+  readonly backend: string;
+  /** Offsets of buffers in the arena and of layers in a cache page are multiples of this. */
+  readonly alignmentBytes: number;
+  /** The form in which kernels read and write activations unless they say otherwise. */
+  readonly form: StorageForm;
+  supports(node: GraphNode): boolean;
+  readonly patterns: readonly FusionPattern[];
+  /** Form in which a kernel of these nodes reads an activation. */
+  reads(nodes: readonly GraphNode[], value: Value): StorageForm;
+  /** Forms in which a kernel of these nodes can write one of its results. */
+  writes(nodes: readonly GraphNode[], value: Value): readonly StorageForm[];
+  /** Bytes of one cache page (`pageRows` rows) of a layer. */
+  cachePageBytes(spec: CacheSpec): number;
+  /** Bytes a weight takes once packed. */
+  packedBytes(weight: TensorType<NumberFormat>): number;
+  /** Bytes of weights, cache and activations the machine can hold at all; Infinity where only the host's memory bounds it. */
+  readonly addressableBytes: number;
+  /** Bytes beyond the last buffer of an arena that kernels may read, never use. */
+  readonly overreadBytes: number;
+  /** How results round, for a matmul by a weight of this format or (undefined) without a weight. */
+  roundoff(weight: NumberFormat | undefined): Roundoff;
+}
+
+/** An activation's place in the arena. */
+export interface Operand {
+  readonly value: Value;
+  readonly form: StorageForm;
+  readonly offset: Dim;
+  readonly bytes: Dim;
+}
+
+/** One launch: a group of nodes a backend runs as one, or (no nodes) a conversion of a value between two forms. */
+export interface Kernel {
+  /** Name of the fusion pattern, of the single operation, or `convert`. */
+  readonly pattern: string;
+  readonly nodes: readonly GraphNode[];
+  readonly inputs: readonly Operand[];
+  readonly outputs: readonly Operand[];
+}
+
+/** Kernels that a backend prepares and submits as one program. */
+export interface Segment {
+  readonly stage: Stage;
+  readonly kernels: readonly Kernel[];
+  readonly weights: readonly WeightValue[];
+}
+
+export interface Plan {
+  readonly graph: Graph;
+  readonly segments: readonly Segment[];
+  /** Bytes of one instance's arena. */
+  readonly arenaBytes: Dim;
+  readonly logits: Operand;
+  readonly argmax: Operand;
+  readonly cache: CacheLayout;
+  readonly buffers: readonly PlannedBuffer[];
+}
+
+/** One buffer of the arena, for reports and checks. `first` and `last` number kernels in order of running. */
+export interface PlannedBuffer extends Operand {
+  readonly first: number;
+  readonly last: number;
+  /** Buffers of one slot share their bytes one after the other. */
+  readonly slot: number;
+}

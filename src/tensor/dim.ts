@@ -1,0 +1,302 @@
+/**
+ * Sizes that are known only up to bounded symbols: polynomials with integer coefficients over symbols, ceilings of
+ * quotients and maxima, kept in a normal form so that equal sizes print and compare equal.
+ */
+import { NearfieldError } from '../base/error.ts';
+
+/** A size that varies from step to step between fixed bounds (both inclusive, whole, not negative). */
+export interface DimSymbol {
+  readonly name: string;
+  /** Place of its value in the array given to `evaluate`. */
+  readonly index: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** A factor that is not a plain number. */
+type Atom =
+  | { readonly kind: 'symbol'; readonly key: string; readonly symbol: DimSymbol }
+  | {
+      readonly kind: 'ceiling';
+      readonly key: string;
+      readonly numerator: DimExpression;
+      readonly divisor: number;
+    }
+  | {
+      readonly kind: 'maximum';
+      readonly key: string;
+      /** Two or more, sorted by their text; none is provably at least as large as another. */
+      readonly operands: readonly DimExpression[];
+    };
+
+interface Term {
+  readonly coefficient: number;
+  /** Sorted by key; a power repeats its atom. */
+  readonly atoms: readonly Atom[];
+}
+
+export type Dim = number | DimExpression;
+
+export interface Bounds {
+  readonly min: number;
+  readonly max: number;
+}
+
+const termKey = (atoms: readonly Atom[]): string => atoms.map((atom) => atom.key).join('·');
+
+/** Immutable; made by the functions below. */
+export class DimExpression {
+  /** Sorted by key of their atoms; no zero coefficients; at most one term without atoms. */
+  readonly terms: readonly Term[];
+
+  constructor(terms: readonly Term[]) {
+    this.terms = terms;
+  }
+
+  /** Value for the given symbol values; allocates nothing. */
+  evaluate(values: ArrayLike<number>): number {
+    let sum = 0;
+    for (const term of this.terms) {
+      let product = term.coefficient;
+      for (const atom of term.atoms) product *= evaluateAtom(atom, values);
+      sum += product;
+    }
+    return sum;
+  }
+
+  toString(): string {
+    if (this.terms.length === 0) return '0';
+    return this.terms
+      .map(({ coefficient, atoms }, place) => {
+        const size = Math.abs(coefficient);
+        const body = atoms.length === 0 ? `${size}` : `${size === 1 ? '' : `${size}·`}${termKey(atoms)}`;
+        const sign = coefficient < 0 ? '-' : place === 0 ? '' : '+';
+        return place === 0 ? sign + body : ` ${sign} ${body}`;
+      })
+      .join('');
+  }
+}
+
+function evaluateAtom(atom: Atom, values: ArrayLike<number>): number {
+  switch (atom.kind) {
+    case 'symbol': {
+      const value = values[atom.symbol.index];
+      if (value === undefined)
+        throw new NearfieldError('internal', `No value for the symbol ${atom.symbol.name}`);
+      return value;
+    }
+    case 'ceiling':
+      return Math.ceil(atom.numerator.evaluate(values) / atom.divisor);
+    case 'maximum': {
+      let largest = Number.NEGATIVE_INFINITY;
+      for (const operand of atom.operands) largest = Math.max(largest, operand.evaluate(values));
+      return largest;
+    }
+  }
+}
+
+/** Sums equal products, drops zeros, sorts: the normal form. A constant comes back as a number. */
+function normalize(terms: readonly Term[]): Dim {
+  const byKey = new Map<string, Term>();
+  for (const term of terms) {
+    const key = termKey(term.atoms);
+    const before = byKey.get(key);
+    byKey.set(key, { coefficient: (before?.coefficient ?? 0) + term.coefficient, atoms: term.atoms });
+  }
+  const kept = [...byKey].filter(([, term]) => term.coefficient !== 0);
+  kept.sort(([a], [b]) => (a === '' ? 1 : b === '' ? -1 : a < b ? -1 : 1));
+  const [first] = kept;
+  if (first === undefined) return 0;
+  if (kept.length === 1 && first[0] === '') return first[1].coefficient;
+  return new DimExpression(kept.map(([, term]) => term));
+}
+
+const termsOf = (dim: Dim): readonly Term[] =>
+  typeof dim === 'number' ? [{ coefficient: dim, atoms: [] }] : dim.terms;
+
+const fromAtom = (atom: Atom): DimExpression => new DimExpression([{ coefficient: 1, atoms: [atom] }]);
+
+export function symbolDim(symbol: DimSymbol): DimExpression {
+  return fromAtom({ kind: 'symbol', key: symbol.name, symbol });
+}
+
+export function addDims(...dims: readonly Dim[]): Dim {
+  return normalize(dims.flatMap(termsOf));
+}
+
+export function subtractDims(left: Dim, right: Dim): Dim {
+  return addDims(left, multiplyDims(right, -1));
+}
+
+export function multiplyDims(...dims: readonly Dim[]): Dim {
+  let product: readonly Term[] = [{ coefficient: 1, atoms: [] }];
+  for (const dim of dims) {
+    product = product.flatMap((a) =>
+      termsOf(dim).map((b) => ({
+        coefficient: a.coefficient * b.coefficient,
+        atoms: [...a.atoms, ...b.atoms].sort((x, y) => (x.key < y.key ? -1 : x.key > y.key ? 1 : 0)),
+      })),
+    );
+  }
+  return normalize(product);
+}
+
+/**
+ * ⌈dim / divisor⌉ in a normal form: whole parts leave the ceiling (⌈(9·T + 5)/4⌉ = 2·T + 1 + ⌈(T + 1)/4⌉), common factors
+ * go (⌈(6·T + 1)/4⌉ = ⌈(3·T + 1)/2⌉), and a ceiling of a ceiling is one (⌈⌈T/4⌉/8⌉ = ⌈T/32⌉). All atoms are whole.
+ */
+export function ceilingDivideDim(dim: Dim, divisor: number): Dim {
+  if (!Number.isInteger(divisor) || divisor < 1) {
+    throw new NearfieldError('internal', `A ceiling needs a whole divisor of at least 1, not ${divisor}`);
+  }
+  // Adding zero turns -0 into 0.
+  if (typeof dim === 'number') return Math.ceil(dim / divisor) + 0;
+  const whole: Term[] = [];
+  const rest: Term[] = [];
+  let constant = 0;
+  for (const { coefficient, atoms } of dim.terms) {
+    if (atoms.length === 0) {
+      constant = coefficient;
+      continue;
+    }
+    const quotient = Math.trunc(coefficient / divisor);
+    whole.push({ coefficient: quotient, atoms });
+    rest.push({ coefficient: coefficient - quotient * divisor, atoms });
+  }
+  return addDims(normalize(whole), ceilingOfRest(normalize(rest), constant, divisor));
+}
+
+/** ⌈(rest + constant) / divisor⌉ where `rest` has no constant and its coefficients are smaller than the divisor. */
+function ceilingOfRest(rest: Dim, constant: number, divisor: number): Dim {
+  if (typeof rest === 'number') return Math.ceil((rest + constant) / divisor) + 0;
+  const inner = soleAtom(rest);
+  if (inner?.kind === 'ceiling') {
+    return ceilingDivideDim(addDims(inner.numerator, constant * inner.divisor), divisor * inner.divisor);
+  }
+  const factor = rest.terms.reduce(
+    (common, { coefficient }) => greatestCommonDivisor(common, coefficient),
+    divisor,
+  );
+  const smaller = divisor / factor;
+  const left = Math.ceil(constant / factor);
+  const wholeConstant = Math.floor(left / smaller);
+  const numerator = normalize([
+    ...rest.terms.map(({ coefficient, atoms }) => ({ coefficient: coefficient / factor, atoms })),
+    { coefficient: left - wholeConstant * smaller, atoms: [] },
+  ]);
+  if (typeof numerator === 'number') throw new NearfieldError('internal', 'A ceiling lost its symbols');
+  const key = `⌈(${numerator})/${smaller}⌉`;
+  return addDims(fromAtom({ kind: 'ceiling', key, numerator, divisor: smaller }), wholeConstant);
+}
+
+function greatestCommonDivisor(left: number, right: number): number {
+  let [a, b] = [Math.abs(left), Math.abs(right)];
+  while (b !== 0) [a, b] = [b, a % b];
+  return a;
+}
+
+/** The atom of an expression that is nothing else. */
+function soleAtom(dim: Dim): Atom | undefined {
+  if (typeof dim === 'number' || dim.terms.length !== 1) return undefined;
+  const [term] = dim.terms;
+  return term?.coefficient === 1 && term.atoms.length === 1 ? term.atoms[0] : undefined;
+}
+
+export function alignDim(dim: Dim, alignment: number): Dim {
+  return multiplyDims(ceilingDivideDim(dim, alignment), alignment);
+}
+
+/** The larger of two; operands that provably never exceed another one are left out. */
+export function maximumDim(left: Dim, right: Dim): Dim {
+  const all = [...maximumOperands(left), ...maximumOperands(right)];
+  const kept = all.filter((operand, place) =>
+    all.every((other, index) => {
+      if (index === place || !isAtLeast(other, operand)) return true;
+      return index > place && isAtLeast(operand, other);
+    }),
+  );
+  const [first] = kept;
+  if (first !== undefined && kept.length === 1) return normalize(termsOf(first));
+  const operands = kept.map(asExpression).sort((a, b) => (`${a}` < `${b}` ? -1 : 1));
+  return fromAtom({ kind: 'maximum', key: `max(${operands.join(', ')})`, operands });
+}
+
+function maximumOperands(dim: Dim): readonly Dim[] {
+  const atom = soleAtom(dim);
+  return atom?.kind === 'maximum' ? atom.operands : [dim];
+}
+
+function asExpression(dim: Dim): DimExpression {
+  return typeof dim === 'number' ? new DimExpression(dim === 0 ? [] : termsOf(dim)) : dim;
+}
+
+function atomBounds(atom: Atom): Bounds {
+  switch (atom.kind) {
+    case 'symbol':
+      return atom.symbol;
+    case 'ceiling': {
+      const { min, max } = dimBounds(atom.numerator);
+      return { min: Math.ceil(min / atom.divisor), max: Math.ceil(max / atom.divisor) };
+    }
+    case 'maximum': {
+      const bounds = atom.operands.map(dimBounds);
+      return {
+        min: Math.max(...bounds.map(({ min }) => min)),
+        max: Math.max(...bounds.map(({ max }) => max)),
+      };
+    }
+  }
+}
+
+/** An interval that holds every value the symbols' bounds allow (interval arithmetic: safe, not always tight). */
+export function dimBounds(dim: Dim): Bounds {
+  let low = 0;
+  let high = 0;
+  for (const { coefficient, atoms } of termsOf(dim)) {
+    let [min, max] = [coefficient, coefficient];
+    for (const atom of atoms) {
+      const bounds = atomBounds(atom);
+      const corners = [min * bounds.min, min * bounds.max, max * bounds.min, max * bounds.max];
+      min = Math.min(...corners);
+      max = Math.max(...corners);
+    }
+    low += min;
+    high += max;
+  }
+  return { min: low, max: high };
+}
+
+/** True only where left ≥ right is proved for every value of the symbols, by bounds and by the cases of maxima. */
+export function isAtLeast(left: Dim, right: Dim): boolean {
+  return isNeverNegative(subtractDims(left, right));
+}
+
+/** A sum that rises with a maximum is at least its value at any one operand; any sum has its value at one of them. */
+function isNeverNegative(dim: Dim): boolean {
+  if (dimBounds(dim).min >= 0) return true;
+  const terms = termsOf(dim);
+  const maximum = terms.flatMap(({ atoms }) => atoms).find((atom) => atom.kind === 'maximum');
+  if (maximum?.kind !== 'maximum') return false;
+  const rises = terms.every(
+    ({ coefficient, atoms }) =>
+      !atoms.some(({ key }) => key === maximum.key) ||
+      (coefficient > 0 && atoms.every((atom) => atomBounds(atom).min >= 0)),
+  );
+  const holds = (operand: DimExpression) => isNeverNegative(substitute(terms, maximum.key, operand));
+  return rises ? maximum.operands.some(holds) : maximum.operands.every(holds);
+}
+
+function substitute(terms: readonly Term[], key: string, replacement: Dim): Dim {
+  const products = terms.map(({ coefficient, atoms }) =>
+    multiplyDims(coefficient, ...atoms.map((atom) => (atom.key === key ? replacement : fromAtom(atom)))),
+  );
+  return addDims(...products);
+}
+
+export function dimsEqual(left: Dim, right: Dim): boolean {
+  return subtractDims(left, right) === 0;
+}
+
+export function evaluateDim(dim: Dim, values: ArrayLike<number>): number {
+  return typeof dim === 'number' ? dim : dim.evaluate(values);
+}

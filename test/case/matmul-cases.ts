@@ -1,0 +1,88 @@
+/** Matrix products: every format, row counts around the sizes of kernel tiles, sizes that no tile divides. */
+import { formatByName, formats, type NumberFormat } from '../../src/format.ts';
+import type { GraphBuilder } from '../../src/graph.ts';
+import { between, endIn, normal, type OpCase, unevenRows } from './op-case.ts';
+import { chain, stepOf } from './timeline.ts';
+
+const rowCounts = [1, 2, 3, 5, 8, 17, 40];
+const f32 = formatByName('f32');
+
+interface Shape {
+  readonly columns: number;
+  readonly inner: number;
+}
+
+function product(format: NumberFormat, { columns, inner }: Shape, bias: boolean) {
+  return (builder: GraphBuilder) =>
+    endIn(builder, () => {
+      const input = builder.apply(
+        { op: 'embed' },
+        [builder.weight('x', f32, [Math.max(...rowCounts), inner])],
+        'x',
+      );
+      const weight = builder.weight('w', format, [columns, inner]);
+      const inputs = bias ? [input, weight, builder.weight('b', f32, [columns])] : [input, weight];
+      return builder.apply({ op: 'matmul' }, inputs, 'y');
+    });
+}
+
+function matmulCase(
+  format: NumberFormat,
+  shape: Shape,
+  options: Partial<OpCase> & { bias?: boolean } = {},
+): OpCase {
+  const { bias = false, ...rest } = options;
+  return {
+    name: `matmul ${format.name} [${shape.columns}, ${shape.inner}]${bias ? ' with bias' : ''}`,
+    build: product(format, shape, bias),
+    fills: { x: unevenRows, w: normal(0.5) },
+    steps: rowCounts.map((count) => stepOf(chain(0, count), 0)),
+    ...rest,
+  };
+}
+
+/** Everything of one sign and size, so that no term hides behind others: an error in the weights shows even where inputs are rounded to 8 bits. */
+function evenCase(format: NumberFormat): OpCase {
+  const shape = { columns: 48, inner: Math.max(format.blockValues, 32) };
+  return matmulCase(format, shape, {
+    name: `matmul ${format.name} of values of one sign`,
+    fills: { x: between(0.9, 1), w: between(0.9, 1) },
+    steps: [1, 5].map((count) => stepOf(chain(0, count), 0)),
+  });
+}
+
+/** x + x Wᵀ: what is added to is still being read by the product. */
+function residualCase(format: NumberFormat): OpCase {
+  return {
+    name: `matmul ${format.name} added to its own input`,
+    build: (builder) =>
+      endIn(builder, () => {
+        const input = builder.apply({ op: 'embed' }, [builder.weight('x', f32, [40, 64])], 'x');
+        const product = builder.apply({ op: 'matmul' }, [input, builder.weight('w', format, [64, 64])], 'y');
+        return builder.apply({ op: 'add' }, [input, product], 'sum');
+      }),
+    steps: rowCounts.map((count) => stepOf(chain(0, count), 0)),
+  };
+}
+
+const unblocked = formats.filter((format) => format.blockValues === 1);
+
+export const matmulCases: readonly OpCase[] = [
+  ...formats.flatMap((format) => {
+    const block = Math.max(format.blockValues, 32);
+    return [
+      matmulCase(format, { columns: 48, inner: block }),
+      matmulCase(format, { columns: 96, inner: 2 * block }),
+      matmulCase(format, { columns: 130, inner: 3 * block }, { bias: true }),
+      evenCase(format),
+    ];
+  }),
+  ...unblocked.flatMap((format) => [
+    matmulCase(format, { columns: 17, inner: 172 }),
+    matmulCase(format, { columns: 1, inner: 20 }),
+  ]),
+  residualCase(f32),
+  residualCase(formatByName('q8_0')),
+  matmulCase(formatByName('q4_0'), { columns: 5, inner: 1088 }),
+  matmulCase(formatByName('q8_0'), { columns: 33, inner: 2080 }),
+];
