@@ -4,14 +4,15 @@
  */
 import type { NumberFormat } from './format.ts';
 import type { CacheSpec, Graph, GraphNode, Roundoff, Stage, Value, WeightValue } from './graph.ts';
-import type { CacheLayout } from './plan/cache-layout.ts';
 import type { FusionPattern } from './plan/fuse.ts';
+import type { SpreadCacheLayout } from './plan/spread.ts';
 import type { BlockFormat, Dim, TensorType } from './tensor.ts';
 
 export { type CacheLayout, cacheLayout, pageRows } from './plan/cache-layout.ts';
 export type { FusionPattern, GraphView } from './plan/fuse.ts';
 export { makePlan, type PlanOptions } from './plan/make.ts';
 export { printPlan } from './plan/print.ts';
+export { addressablePages, type SpreadCacheLayout } from './plan/spread.ts';
 
 /** How an activation sits in the arena: float32, float64, 8-bit blocks… Private to a backend. */
 export type StorageForm = BlockFormat;
@@ -33,8 +34,10 @@ export interface Capability {
   cachePageBytes(spec: CacheSpec): number;
   /** Bytes a weight takes once packed. */
   packedBytes(weight: TensorType<NumberFormat>): number;
-  /** Bytes of weights, cache and activations the machine can hold at all; Infinity where only the host's memory bounds it. */
+  /** Bytes of weights, cache and activations that one memory of the machine can hold; Infinity where only the host's bounds it. */
   readonly addressableBytes: number;
+  /** Memories that a plan may spread its layers over. */
+  readonly mostMemories: number;
   /** Bytes beyond the last buffer of an arena that kernels may read, never use. */
   readonly overreadBytes: number;
   /** How results round, for a matmul by a weight of this format or (undefined) without a weight. */
@@ -63,6 +66,8 @@ export interface Segment {
   readonly stage: Stage;
   readonly kernels: readonly Kernel[];
   readonly weights: readonly WeightValue[];
+  /** Number of the machine's memory it works in. */
+  readonly memory: number;
 }
 
 export interface Plan {
@@ -72,8 +77,11 @@ export interface Plan {
   readonly arenaBytes: Dim;
   readonly logits: Operand;
   readonly argmax: Operand;
-  readonly cache: CacheLayout;
+  readonly cache: SpreadCacheLayout;
   readonly buffers: readonly PlannedBuffer[];
+  /** Packed bytes of the weights in each memory that the plan is spread over; mostly there is one. */
+  readonly weightBytes: readonly number[];
+  memoryOf(weight: WeightValue): number;
 }
 
 /** One buffer of the arena, for reports and checks. `first` and `last` number kernels in order of running. */

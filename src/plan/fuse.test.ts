@@ -19,6 +19,7 @@ function capabilityWith(patterns: readonly FusionPattern[], changes: Partial<Cap
     backend: 'test',
     alignmentBytes: 8,
     addressableBytes: Number.POSITIVE_INFINITY,
+    mostMemories: 1,
     overreadBytes: 0,
     form: wide,
     supports: () => true,

@@ -25,6 +25,7 @@ function capabilityWith(changes: Partial<Capability> = {}): Capability {
     backend: 'test',
     alignmentBytes: 64,
     addressableBytes: Number.POSITIVE_INFINITY,
+    mostMemories: 1,
     overreadBytes: 0,
     form: single,
     supports: () => true,

@@ -4,14 +4,21 @@ import { type Graph, type GraphNode, ruleOf, type Stage, type Value, type Weight
 import type { Capability, Kernel, Operand, Plan, PlannedBuffer, Segment, StorageForm } from '../plan.ts';
 import { addDims, tensorBytes } from '../tensor.ts';
 import { layOutArena } from './arena.ts';
-import { cacheLayout } from './cache-layout.ts';
+import { pageRows } from './cache-layout.ts';
 import { fuseSegment, type GraphView, type Group } from './fuse.ts';
+import { addressablePages, type Spread, spreadCache, spreadLayers, together } from './spread.ts';
 
 export interface PlanOptions {
   /** Where a stage is cut besides its ends: nowhere, or between layers (weights may then be streamed layer by layer). */
   readonly cut?: 'stages' | 'layers';
   /** Values somebody wants to look at: kept whole, never fused away. */
   readonly observed?: readonly Value[];
+  /**
+   * Rows of cache that are to have room beside the weights. Where one memory of the machine does not hold both, the
+   * layers are spread over the fewest that do, or, where none do, that hold a half of the rows, a quarter…
+   * Without it everything is in one memory.
+   */
+  readonly cacheRows?: number;
 }
 
 /** Order of the stages of one step; `commit` runs on its own. */
@@ -32,8 +39,24 @@ export function makePlan(graph: Graph, capability: Capability, options: PlanOpti
       `The ${capability.backend} backend cannot run ${refused.operation.op}`,
     );
   }
+  const plan = planOver(together, graph, capability, options);
+  const { addressableBytes, mostMemories } = capability;
+  const wanted = Math.ceil((options.cacheRows ?? 0) / pageRows);
+  if (addressablePages(plan, capability) >= wanted) return plan;
+  for (let pages = wanted; pages > 0; pages = Math.floor(pages / 2)) {
+    const bytes = known(plan.weightBytes[0], 'memory') + pages * plan.cache.pageBytes;
+    for (let memories = Math.ceil(bytes / addressableBytes); memories <= mostMemories; memories++) {
+      const spread = spreadLayers(graph, capability, memories, pages);
+      const candidate = planOver(spread, graph, capability, options);
+      if (addressablePages(candidate, capability) >= pages) return candidate;
+    }
+  }
+  return plan;
+}
+
+function planOver(spread: Spread, graph: Graph, capability: Capability, options: PlanOptions): Plan {
   const observed = new Set(options.observed);
-  const pieces = cutSegments(graph, options.cut ?? 'stages');
+  const pieces = cutSegments(graph, options.cut ?? 'stages', spread);
   const readers = readersByValue(graph);
   const launches = pieces.map(({ nodes }) => {
     const made = new Map(nodes.map((node) => [node.output, node]));
@@ -49,7 +72,7 @@ export function makePlan(graph: Graph, capability: Capability, options: PlanOpti
   const results = [graph.hidden, graph.logits, graph.argmax, ...observed];
   const withForms = convertForms(launches, capability, results);
   const { buffers, operand, arenaBytes } = placeBuffers(withForms, capability, results);
-  const segments = pieces.map(({ stage, nodes }, index): Segment => {
+  const segments = pieces.map(({ stage, memory, nodes }, index): Segment => {
     const kernels = known(withForms[index], 'segment').map(
       ({ group, reads, writes }): Kernel => ({
         pattern: group.pattern,
@@ -58,28 +81,38 @@ export function makePlan(graph: Graph, capability: Capability, options: PlanOpti
         outputs: writes.map(({ value, form }) => operand(value, form)),
       }),
     );
-    return { stage, kernels, weights: weightsOf(nodes) };
+    return { stage, kernels, weights: weightsOf(nodes), memory };
   });
   return {
+    ...placeWeights(segments, capability, spread),
     graph,
     segments,
     arenaBytes,
     logits: operand(graph.logits, capability.form),
     argmax: operand(graph.argmax, capability.form),
-    cache: cacheLayout(graph.caches, capability),
+    cache: spreadCache(graph.caches, capability, spread),
     buffers,
   };
 }
 
-function cutSegments(graph: Graph, cut: 'stages' | 'layers'): { stage: Stage; nodes: GraphNode[] }[] {
-  const pieces: { stage: Stage; layer: number | undefined; nodes: GraphNode[] }[] = [];
+interface Piece {
+  readonly stage: Stage;
+  readonly layer: number | undefined;
+  readonly memory: number;
+  readonly nodes: GraphNode[];
+}
+
+function cutSegments(graph: Graph, cut: 'stages' | 'layers', { memoryOf }: Spread): Piece[] {
+  const pieces: Piece[] = [];
   for (const stage of stageOrder) {
     for (const node of graph.nodes) {
       if (node.stage !== stage) continue;
       const open = pieces.at(-1);
-      const splits = cut === 'layers' && stage === 'body' && open?.layer !== node.layer;
-      if (open && open.stage === stage && !splits) open.nodes.push(node);
-      else pieces.push({ stage, layer: node.layer, nodes: [node] });
+      const { layer } = node;
+      const memory = memoryOf(layer);
+      const splits = cut === 'layers' && stage === 'body' && open?.layer !== layer;
+      if (open && open.stage === stage && open.memory === memory && !splits) open.nodes.push(node);
+      else pieces.push({ stage, layer, memory, nodes: [node] });
     }
   }
   return pieces;
@@ -190,6 +223,27 @@ function placeBuffers(segments: Launch[][], capability: Capability, results: rea
   const operand = (value: Value, form: StorageForm): Operand =>
     known(buffers[known(indexOf.get(key(value, form)), `place of ${value.name}`)], 'buffer');
   return { buffers, operand, arenaBytes: addDims(layout.bytes, capability.overreadBytes) };
+}
+
+/** Where the weights are, and how much of them in each memory. */
+function placeWeights(
+  segments: readonly Segment[],
+  { packedBytes }: Capability,
+  { memories }: Spread,
+): Pick<Plan, 'weightBytes' | 'memoryOf'> {
+  const places = new Map<string, number>();
+  const weightBytes = Array.from({ length: memories }, () => 0);
+  for (const { memory, weights } of segments) {
+    for (const { name, type } of weights) {
+      const before = places.get(name);
+      if (before !== undefined && before !== memory) {
+        throw new NearfieldError('internal', `${name} is read in two memories`);
+      }
+      if (before === undefined) weightBytes[memory] = (weightBytes[memory] ?? 0) + packedBytes(type);
+      places.set(name, memory);
+    }
+  }
+  return { weightBytes, memoryOf: ({ name }) => known(places.get(name), `place of ${name}`) };
 }
 
 function weightsOf(nodes: readonly GraphNode[]): WeightValue[] {

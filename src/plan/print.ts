@@ -10,9 +10,11 @@ const bytesAtBounds = (bytes: Dim): string => {
 export function printPlan(plan: Plan): string {
   const lines: string[] = [];
   let number = 0;
+  const { weightBytes, cache } = plan;
   plan.segments.forEach((segment, index) => {
+    const where = weightBytes.length > 1 ? ` in memory ${segment.memory}` : '';
     lines.push(
-      `segment ${index} (${segment.stage}): ${segment.kernels.length} kernels, ${segment.weights.length} weights`,
+      `segment ${index} (${segment.stage})${where}: ${segment.kernels.length} kernels, ${segment.weights.length} weights`,
     );
     for (const kernel of segment.kernels) {
       const print = ({ value, form }: { value: { name: string }; form: { name: string } }) =>
@@ -44,8 +46,13 @@ export function printPlan(plan: Plan): string {
     `arena: ${plan.arenaBytes} = ${bytesAtBounds(plan.arenaBytes)} bytes; apart the buffers would take ${apart}`,
   );
   lines.push(`reuse saves ${apart - arena} bytes (${((1 - arena / Math.max(1, apart)) * 100).toFixed(1)} %)`);
-  lines.push(
-    `cache: ${plan.cache.pageBytes} bytes a page of 128 rows over ${plan.cache.layers.length} layers`,
-  );
+  lines.push(`cache: ${cache.pageBytes} bytes a page of 128 rows over ${cache.layers.length} layers`);
+  if (weightBytes.length > 1) {
+    weightBytes.forEach((bytes, memory) => {
+      lines.push(
+        `memory ${memory}: ${bytes} bytes of weights, ${cache.partBytes[memory]} bytes of a cache page`,
+      );
+    });
+  }
   return lines.join('\n');
 }

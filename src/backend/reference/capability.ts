@@ -16,8 +16,9 @@ export const capability: Capability = {
   writes: () => [f64],
   cachePageBytes,
   packedBytes,
-  /** Sums in float64; exp, sin and cos of the host err by less than a unit in the last place. */
   addressableBytes: Number.POSITIVE_INFINITY,
+  mostMemories: 1,
   overreadBytes: 0,
+  /** Sums in float64; exp, sin and cos of the host err by less than a unit in the last place. */
   roundoff: () => ({ unit: 2 ** -53, operand: 0, operandGroup: 1, weight: 0, elementary: 2 ** -52 }),
 };

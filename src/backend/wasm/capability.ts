@@ -48,6 +48,7 @@ export const capability: Capability = {
     keyValueHeadCount * (keySize + valueSize) * 128 * 4,
   packedBytes: (type) => weightSize(type).totalBytes,
   addressableBytes: memoryLimitBytes,
+  mostMemories: 16,
   // Tiles of four rows begin at a buffer's last row: three rows of the widest input beyond it.
   overreadBytes: 1 << 19,
   roundoff(weight: NumberFormat | undefined) {
