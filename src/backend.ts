@@ -9,7 +9,10 @@ import type { TensorType } from './tensor.ts';
 export { type BackendName, type BackendOptions, backendNames, openBackend } from './backend/open.ts';
 export { StepBlock, type StepBlockLimits, stepBlockLayout } from './backend/step-block.ts';
 
-/** Bytes on the machine. The address is in 4-byte words and unique among the backend's living regions, so that tables of addresses fit 32-bit words. */
+/**
+ * Bytes on the machine; on one that has several memories, so many in each of them, at the same address. The address is in
+ * 4-byte words and unique among the backend's living regions, so that tables of addresses fit 32-bit words.
+ */
 export interface Region {
   readonly addressWords: number;
   readonly byteLength: number;
@@ -56,12 +59,17 @@ export interface Backend {
   /** Throws `out-of-budget` where the machine has no room. The bytes are zero. */
   allocate(byteLength: number, purpose: string): Region;
   release(region: Region): void;
-  /** Writes are seen by every submit that follows. */
-  write(region: Region, offsetBytes: number, bytes: Uint8Array): void;
-  /** Sees every submit before it that is done. */
-  read(region: Region, offsetBytes: number, target: Uint8Array): Promise<void>;
-  /** Turns a weight's file bytes into the machine's layout, a piece at a time. */
-  pack(type: TensorType<NumberFormat>, read: ReadWeight, signal?: AbortSignal): Promise<PackedWeight>;
+  /** Writes are seen by every submit that follows. Without `memory` they go to all memories of the machine. */
+  write(region: Region, offsetBytes: number, bytes: Uint8Array, memory?: number): void;
+  /** Sees every submit before it that is done. Reads memory 0 unless told. */
+  read(region: Region, offsetBytes: number, target: Uint8Array, memory?: number): Promise<void>;
+  /** Turns a weight's file bytes into the machine's layout, a piece at a time, in memory 0 unless told. */
+  pack(
+    type: TensorType<NumberFormat>,
+    read: ReadWeight,
+    signal?: AbortSignal,
+    memory?: number,
+  ): Promise<PackedWeight>;
   unpack(weight: PackedWeight): void;
   prepare(segment: Segment, plan: Plan): Program;
   /** `symbols` are the values of the graph's symbols: `[T, R]`. */

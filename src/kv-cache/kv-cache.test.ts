@@ -4,12 +4,14 @@ import type { Backend, Region } from '../backend.ts';
 import { openBudget } from '../base/budget.ts';
 import { known, NearfieldError } from '../base/error.ts';
 import { type CacheMoveRow, openKvCache, type Sequence } from '../kv-cache.ts';
-import type { CacheLayout } from '../plan.ts';
+import type { SpreadCacheLayout } from '../plan.ts';
 
 /** One layer that keeps one word per row. */
 const pageBytes = 128 * 4;
-const layout: CacheLayout = {
+const layout: SpreadCacheLayout = {
   pageBytes,
+  partBytes: [pageBytes],
+  strideBytes: pageBytes,
   layers: [],
   of: () => assert.fail('the cache does not ask for layers'),
 };

@@ -3,13 +3,13 @@ import type { Backend } from '../backend.ts';
 import type { Budget } from '../base/budget.ts';
 import { known, NearfieldError } from '../base/error.ts';
 import type { CacheMoveRow, KvCache, Sequence } from '../kv-cache.ts';
-import { type CacheLayout, pageRows } from '../plan.ts';
+import { pageRows, type SpreadCacheLayout } from '../plan.ts';
 import { type Page, PagePool } from './page-pool.ts';
 import { contextFull, copyRows, PagedSequence, pagesFor } from './paged-sequence.ts';
 
 export interface KvCacheOptions {
   readonly backend: Backend;
-  readonly layout: CacheLayout;
+  readonly layout: SpreadCacheLayout;
   /** Rows a sequence can hold. */
   readonly contextLength: number;
   readonly budget: Budget;
@@ -22,20 +22,22 @@ export function openKvCache({ backend, layout, contextLength, budget }: KvCacheO
   if (!(layout.pageBytes > 0) || layout.pageBytes % 4 !== 0) {
     throw new NearfieldError('internal', `A cache page of ${layout.pageBytes} bytes is not made of words`);
   }
-  return new PagedCache(backend, budget, layout.pageBytes, contextLength);
+  return new PagedCache(backend, budget, layout, contextLength);
 }
 
 class PagedCache implements KvCache {
   readonly contextLength: number;
   readonly pageBytes: number;
   readonly #backend: Backend;
+  readonly #partBytes: readonly number[];
   readonly #pool: PagePool;
 
-  constructor(backend: Backend, budget: Budget, pageBytes: number, contextLength: number) {
+  constructor(backend: Backend, budget: Budget, layout: SpreadCacheLayout, contextLength: number) {
     this.contextLength = contextLength;
-    this.pageBytes = pageBytes;
+    this.pageBytes = layout.pageBytes;
     this.#backend = backend;
-    this.#pool = new PagePool(backend, budget, pageBytes, pagesFor(contextLength));
+    this.#partBytes = layout.partBytes;
+    this.#pool = new PagePool(backend, budget, layout, pagesFor(contextLength));
   }
 
   get heldBytes(): number {
@@ -71,7 +73,9 @@ class PagedCache implements KvCache {
     try {
       const bytes = new Uint8Array(this.pageBytes);
       for (const page of pages) {
-        await this.#backend.read(page.region, page.offsetBytes, bytes);
+        for (const { part, memory } of this.#parts(bytes)) {
+          await this.#backend.read(page.region, page.offsetBytes, part, memory);
+        }
         await sink(bytes);
       }
     } finally {
@@ -91,7 +95,9 @@ class PagedCache implements KvCache {
         await source(bytes);
         const page = this.#pool.take();
         pages.push(page);
-        this.#backend.write(page.region, page.offsetBytes, bytes);
+        for (const { part, memory } of this.#parts(bytes)) {
+          this.#backend.write(page.region, page.offsetBytes, part, memory);
+        }
       }
     } catch (error) {
       for (const page of pages) this.#pool.drop(page);
@@ -102,6 +108,15 @@ class PagedCache implements KvCache {
 
   close(): void {
     this.#pool.close();
+  }
+
+  /** The parts of a page's bytes that lie in the machine's memories: layer after layer, however they are spread. */
+  #parts(page: Uint8Array): { readonly part: Uint8Array; readonly memory: number }[] {
+    let end = 0;
+    return this.#partBytes.map((bytes, memory) => {
+      end += bytes;
+      return { part: page.subarray(end - bytes, end), memory };
+    });
   }
 
   #sequence(pages: Page[], committed: number): Sequence {

@@ -2,6 +2,7 @@
 import type { Backend, Region } from '../backend.ts';
 import type { Budget, Reservation } from '../base/budget.ts';
 import { known, NearfieldError } from '../base/error.ts';
+import type { SpreadCacheLayout } from '../plan.ts';
 
 /** Room for `pageRows` rows in all layers. */
 export interface Page {
@@ -34,7 +35,7 @@ const zeroBytesAtATime = 1 << 16;
 export class PagePool {
   readonly #backend: Backend;
   readonly #budget: Budget;
-  readonly #pageBytes: number;
+  readonly #layout: Pick<SpreadCacheLayout, 'pageBytes' | 'strideBytes'>;
   readonly #pagesPerSlab: number;
   readonly #slabs = new Set<Slab>();
   readonly #free: PooledPage[] = [];
@@ -42,16 +43,27 @@ export class PagePool {
   #closed = false;
 
   /** `pagesPerSequence` bounds a slab: more could not be of use to one sequence. */
-  constructor(backend: Backend, budget: Budget, pageBytes: number, pagesPerSequence: number) {
+  constructor(
+    backend: Backend,
+    budget: Budget,
+    layout: Pick<SpreadCacheLayout, 'pageBytes' | 'strideBytes'>,
+    pagesPerSequence: number,
+  ) {
+    const { pageBytes, strideBytes } = layout;
     this.#backend = backend;
     this.#budget = budget;
-    this.#pageBytes = pageBytes;
+    this.#layout = layout;
     this.#pagesPerSlab = Math.max(1, Math.min(pagesPerSequence, Math.floor(slabBytesWanted / pageBytes)));
-    this.#zeros = new Uint8Array(Math.min(pageBytes, zeroBytesAtATime));
+    this.#zeros = new Uint8Array(Math.min(strideBytes, zeroBytesAtATime));
   }
 
   get heldBytes(): number {
-    return this.#slabs.size * this.#pagesPerSlab * this.#pageBytes;
+    return this.#slabs.size * this.#slabBytes;
+  }
+
+  /** In all memories together. */
+  get #slabBytes(): number {
+    return this.#pagesPerSlab * this.#layout.pageBytes;
   }
 
   /** A page of zeros with one holder. Throws `out-of-budget`. */
@@ -97,18 +109,18 @@ export class PagePool {
   }
 
   #addSlab(): void {
-    const bytes = this.#pagesPerSlab * this.#pageBytes;
-    const reservation = this.#budget.reserve(bytes, 'KV cache', 'a shorter context');
+    const { strideBytes } = this.#layout;
+    const reservation = this.#budget.reserve(this.#slabBytes, 'KV cache', 'a shorter context');
     let region: Region;
     try {
-      region = this.#backend.allocate(bytes, 'KV cache');
+      region = this.#backend.allocate(this.#pagesPerSlab * strideBytes, 'KV cache');
     } catch (error) {
       reservation.release();
       throw error;
     }
     const slab: Slab = { region, reservation, pages: [], heldPages: 0 };
     for (let index = this.#pagesPerSlab - 1; index >= 0; index--) {
-      const offsetBytes = index * this.#pageBytes;
+      const offsetBytes = index * strideBytes;
       const addressWords = region.addressWords + offsetBytes / 4;
       slab.pages.push({ addressWords, region, offsetBytes, holders: 0, slab, used: false });
     }
@@ -127,8 +139,9 @@ export class PagePool {
 
   /** A snapshot of one sequence must not hold rows of another. */
   #clear(page: Page): void {
-    for (let done = 0; done < this.#pageBytes; done += this.#zeros.length) {
-      const length = Math.min(this.#zeros.length, this.#pageBytes - done);
+    const { strideBytes } = this.#layout;
+    for (let done = 0; done < strideBytes; done += this.#zeros.length) {
+      const length = Math.min(this.#zeros.length, strideBytes - done);
       this.#backend.write(page.region, page.offsetBytes + done, this.#zeros.subarray(0, length));
     }
   }

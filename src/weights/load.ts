@@ -14,6 +14,8 @@ const weightsInFlight = 3;
 export interface LoadWeightsOptions {
   /** Of the graph. */
   readonly weights: readonly WeightValue[];
+  /** The machine's memory that a weight goes to (`Plan.memoryOf`); 0 without it. */
+  readonly memoryOf?: (weight: WeightValue) => number;
   readonly checkpoint: Checkpoint;
   readonly backend: Backend;
   readonly budget: Budget;
@@ -85,7 +87,7 @@ function whatWouldFit(items: readonly Item[], packedBytes: number, budget: Budge
 async function packAll(
   items: readonly Item[],
   packed: Map<string, PackedWeight>,
-  { backend, checkpoint, signal, onProgress }: LoadWeightsOptions,
+  { backend, checkpoint, memoryOf, signal, onProgress }: LoadWeightsOptions,
 ): Promise<void> {
   const stop = new AbortController();
   const forward = (): void => stop.abort(signal?.reason);
@@ -107,7 +109,8 @@ async function packAll(
       furthest = end;
       onProgress?.({ loadedBytes, totalBytes });
     };
-    packed.set(weight.name, await backend.pack(weight.type, read, stop.signal));
+    const memory = memoryOf?.(weight) ?? 0;
+    packed.set(weight.name, await backend.pack(weight.type, read, stop.signal, memory));
   };
   const lane = async (): Promise<void> => {
     while (next < items.length && !stop.signal.aborted) {
