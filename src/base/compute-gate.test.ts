@@ -12,7 +12,7 @@ test('one at a time has the cores, and the other is told when they are free', ()
     target.enter(() => order.push('target')),
     false,
   );
-  assert.deepEqual(order, []);
+  assert.equal(order.length, 0);
   draft.leave();
   assert.deepEqual(order, ['target']);
   assert.equal(
