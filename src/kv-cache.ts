@@ -53,9 +53,11 @@ export interface Sequence {
   append(parent: number): CacheRow;
   /**
    * Keeps a path of pending rows (each the child of the one before, the first a child of the prefix) and drops the other
-   * pending rows. Returns the moves that bring the path into place: none for a chain's beginning.
+   * pending rows, but for `kept`: descendants of the path's end in ascending order, which stay pending behind it in that
+   * order. Returns the moves that bring the rows into place: none for a chain's beginning. Throws `bad-argument`, and
+   * changes nothing, where they are no such path or descendants.
    */
-  commit(path: readonly number[]): readonly CacheMoveRow[];
+  commit(path: readonly number[], kept?: readonly number[]): readonly CacheMoveRow[];
   /**
    * Forgets every row from `length` on, committed or pending (pending rows below `length` stay pending); pages no longer
    * needed go back.

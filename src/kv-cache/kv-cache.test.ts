@@ -248,6 +248,30 @@ test('appending while a snapshot is taken leaves the snapshot whole', async () =
   assert.deepEqual(contents(memory, sequence), range(0, 200));
 });
 
+test('rows kept behind a path are descendants of its end, in order', () => {
+  const { memory, cache } = openTestCache(1000);
+  const sequence = cache.openSequence();
+  appendChain(memory, sequence, [10, 11]);
+  // 2 and 3 under the prefix, 4 and 5 under 2, 6 under 4.
+  for (const [parent, word] of [
+    [1, 20],
+    [1, 21],
+    [2, 22],
+    [2, 23],
+    [4, 24],
+  ] as const) {
+    appendWord(memory, sequence, parent, word);
+  }
+  for (const kept of [[3], [2], [6], [5, 4], [4, 4], [7]]) {
+    assert.throws(() => sequence.commit([2], kept), { code: 'bad-argument' }, String(kept));
+  }
+  assert.deepEqual([sequence.committed, sequence.pending], [2, 5]);
+  memory.move(sequence.commit([2], [4, 5, 6]));
+  assert.deepEqual([sequence.committed, sequence.pending], [3, 3]);
+  assert.deepEqual(appendWord(memory, sequence, 5, 30), [10, 11, 20, 22, 24, 30]);
+  assert.deepEqual(appendWord(memory, sequence, 4, 31), [10, 11, 20, 23, 31]);
+});
+
 test('pages are reserved from the budget, refused beyond it, and given back', () => {
   const { memory, budget, cache } = openTestCache(2 ** 21, 2 ** 20 + 100);
   const first = cache.openSequence();
@@ -312,9 +336,20 @@ function runRandomTimelines(seed: number, actions: number): void {
       for (let count = 1 + random(kind === 0 ? 150 : 12); count > 0; count--) append(timeline);
     } else if (kind < 7) {
       const path = pending.length > 0 && random(8) > 0 ? pathTo(timeline, random(pending.length)) : [];
-      memory.move(sequence.commit(path.map((row) => committed.length + row)));
+      const end = path.at(-1) ?? -1;
+      const kept: number[] = [];
+      if (random(2) === 0) {
+        for (const [row, { parent }] of pending.entries()) {
+          if ((parent === end || kept.includes(parent)) && random(5) > 0) kept.push(row);
+        }
+      }
+      const rows = (list: readonly number[]): number[] => list.map((row) => committed.length + row);
+      memory.move(sequence.commit(rows(path), rows(kept)));
       committed.push(...wordsOf(timeline, path));
-      timeline.pending = [];
+      timeline.pending = kept.map((row) => {
+        const { word, parent } = known(pending[row], 'pending row');
+        return { word, parent: kept.indexOf(parent) };
+      });
     } else if (kind === 7) {
       const length = Math.max(0, committed.length + pending.length - random(random(2) ? 10 : 200));
       sequence.forget(length);

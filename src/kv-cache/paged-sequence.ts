@@ -5,6 +5,7 @@ import { pageRows } from '../plan.ts';
 import type { Page, PagePool } from './page-pool.ts';
 import { PendingRows, treeRowLimit } from './pending-rows.ts';
 
+const none: readonly number[] = Object.freeze([]);
 const noMoves: readonly CacheMoveRow[] = Object.freeze([]);
 
 export const pagesFor = (rows: number): number => Math.ceil(rows / pageRows);
@@ -91,28 +92,28 @@ export class PagedSequence implements Sequence {
     };
   }
 
-  commit(path: readonly number[]): readonly CacheMoveRow[] {
+  commit(path: readonly number[], kept: readonly number[] = none): readonly CacheMoveRow[] {
     this.#expectOpen();
     const base = this.#committed;
-    let parent = -1;
+    let end = -1;
     for (const row of path) {
-      if (!this.#pending.isChild(row - base, parent)) {
+      if (!this.#pending.isChild(row - base, end)) {
         throw new NearfieldError(
           'bad-argument',
-          `Row ${row} is no pending child of row ${base + parent}, so they are no path`,
+          `Row ${row} is no pending child of row ${base + end}, so they are no path`,
         );
       }
-      parent = row - base;
+      end = row - base;
     }
+    const parents = kept.length > 0 ? this.#parentsOfKept(kept, end) : none;
     this.#committed += path.length;
     this.#pending.truncate(0);
-    // Parents come before children: a path that ends where its length says has no gaps.
-    if (parent === path.length - 1) return noMoves;
+    for (const parent of parents) this.#pending.add(parent);
     const moves: CacheMoveRow[] = [];
-    for (const [index, row] of path.entries()) {
-      if (row !== base + index) moves.push(this.#move(row, base + index));
-    }
-    return moves;
+    // Parents come before children: a path that ends where its length says has no gaps.
+    if (end !== path.length - 1) this.#moveTogether(path, base, moves);
+    this.#moveTogether(kept, this.#committed, moves);
+    return moves.length === 0 ? noMoves : moves;
   }
 
   forget(length: number): void {
@@ -152,6 +153,25 @@ export class PagedSequence implements Sequence {
         'internal',
         'A row is appended to a shared cache page without prepareToAppend',
       );
+    }
+  }
+
+  /** Of each kept row its parent among them, or -1 for the path's end. */
+  #parentsOfKept(kept: readonly number[], end: number): number[] {
+    const base = this.#committed;
+    return kept.map((row, index) => {
+      const parent = this.#pending.parentOf(row - base);
+      const place = kept.indexOf(base + parent);
+      const isAfter = index === 0 || row > (kept[index - 1] ?? row);
+      if (isAfter && (parent === end || place >= 0)) return place;
+      throw new NearfieldError('bad-argument', `Row ${row} does not descend from row ${base + end}`);
+    });
+  }
+
+  /** Rows to `to` and on, each from behind its place. */
+  #moveTogether(rows: readonly number[], to: number, moves: CacheMoveRow[]): void {
+    for (const [index, row] of rows.entries()) {
+      if (row !== to + index) moves.push(this.#move(row, to + index));
     }
   }
 

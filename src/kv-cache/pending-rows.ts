@@ -44,8 +44,13 @@ export class PendingRows {
 
   /** True for the child of `parent`. */
   isChild(row: number, parent: number): boolean {
-    if (!Number.isInteger(row) || row < 0 || row >= this.#count) return false;
-    return row < this.#chained ? parent === row - 1 : this.#parents[row] === parent;
+    return this.parentOf(row) === parent;
+  }
+
+  /** -1 for a child of the prefix, NaN for what is no row. */
+  parentOf(row: number): number {
+    if (!Number.isInteger(row) || row < 0 || row >= this.#count) return Number.NaN;
+    return row < this.#chained ? row - 1 : (this.#parents[row] ?? Number.NaN);
   }
 
   /** How many rows from the first pending one on the row sees without a gap; what it sees beyond is in `maskLow`, `maskHigh`. */
