@@ -1,8 +1,8 @@
 /** Where a file that is being written goes: to disk under its name only once whole, or into memory. */
 import type { FileHandle } from 'node:fs/promises';
 import { NearfieldError } from '../base/error.ts';
+import { fileError } from '../base/file-error.ts';
 import { nodeModule } from '../base/platform.ts';
-import { fileError } from './file-source.ts';
 
 export interface ByteSink {
   /** For messages. */

@@ -1,6 +1,7 @@
 /** A local file as a source (Node). Reads go straight into the caller's memory, shared or not. */
 import type { FileHandle } from 'node:fs/promises';
 import { NearfieldError, throwIfAborted } from '../base/error.ts';
+import { fileError } from '../base/file-error.ts';
 import { nodeModule } from '../base/platform.ts';
 import type { ByteSource } from '../checkpoint.ts';
 import { checkRange } from './byte-range.ts';
@@ -72,21 +73,4 @@ class FileSource implements ByteSource {
   async close(): Promise<void> {
     await this.#handle.close();
   }
-}
-
-/** A system error as one line; errors of ours pass unchanged. */
-export function fileError(path: string, error: unknown): NearfieldError {
-  if (error instanceof NearfieldError) return error;
-  const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-  if (code === 'ENOENT' || code === 'ENOTDIR') {
-    return new NearfieldError('not-found', `No file at ${path}; check the path`, { cause: error });
-  }
-  if (code === 'EACCES' || code === 'EPERM') {
-    return new NearfieldError('io', `No permission for ${path} (${code}); check its access rights`, {
-      cause: error,
-    });
-  }
-  if (code === 'ENOSPC')
-    return new NearfieldError('io', `No space left on the disk of ${path}`, { cause: error });
-  return new NearfieldError('io', `The system refused ${path} (${code})`, { cause: error });
 }
