@@ -68,20 +68,25 @@ async function compileKernel({ file, relaxed, shared }, folder) {
   if (!result.ok) throw new Error(`${file}: ${result.output}`);
 }
 
-/** The matrix kernels are printed from the table of packed layouts; Node 20 cannot import that as it is. */
-async function printMatrixKernels(folder) {
+/** Kernels that are printed rather than written: unrolled, or made from tables. */
+const printedKernels = { 'matmul-source': 'matmul.generated', 'attention-source': 'attention.generated' };
+
+/** Node 20 cannot import their printers as they are. */
+async function printKernels(folder) {
   const { build } = await import('esbuild');
-  const outfile = join(folder, 'matmul-source.mjs');
-  const source = 'src/backend/wasm/matmul-source.ts';
-  await build({ absWorkingDir: rootFolder, entryPoints: [source], bundle: true, format: 'esm', outfile });
-  const { matmulSource } = await import(pathToFileURL(outfile).href);
-  writeFileSync(join(rootFolder, 'src/backend/wasm/assembly/matmul.generated.ts'), matmulSource());
-  rmSync(outfile);
+  for (const [printer, printed] of Object.entries(printedKernels)) {
+    const outfile = join(folder, `${printer}.mjs`);
+    const source = `src/backend/wasm/${printer}.ts`;
+    await build({ absWorkingDir: rootFolder, entryPoints: [source], bundle: true, format: 'esm', outfile });
+    const { print } = await import(pathToFileURL(outfile).href);
+    writeFileSync(join(rootFolder, `src/backend/wasm/assembly/${printed}.ts`), print());
+    rmSync(outfile);
+  }
 }
 
 async function compileKernels(folder) {
   if (!existsSync(join(rootFolder, kernelsSource))) return say(`no ${kernelsSource}, so no kernels`);
-  await printMatrixKernels(folder);
+  await printKernels(folder);
   for (let first = 0; first < kernels.length; first += 2) {
     await Promise.all(kernels.slice(first, first + 2).map((kernel) => compileKernel(kernel, folder)));
   }

@@ -7,6 +7,7 @@ import type { CheckpointInput } from './checkpoint.ts';
 import type { DecodeFinish, ProposerName, SamplingOptions, TokenLogprob } from './decoder.ts';
 import type { ChatMessage } from './engine/chat.ts';
 import type { TraceEvent } from './executor.ts';
+import type { CacheType } from './graph.ts';
 
 export type { ChatMessage } from './engine/chat.ts';
 export { loadEngine } from './engine/load.ts';
@@ -40,6 +41,11 @@ export interface LoadOptions {
   readonly threads?: number;
   /** Rows a session can hold; by default what the model was trained for. */
   readonly contextLength?: number;
+  /**
+   * How the cache keeps keys and values: `f16` (default; `f32` on the reference backend), `f32`, or `q8_0`, which takes
+   * half of `f16`, is the fastest in long contexts, and needs heads of a multiple of 32 values.
+   */
+  readonly cacheType?: CacheType;
   /** Bytes for weights, cache and activations together; beyond it loading is refused before anything is allocated. */
   readonly memoryBudget?: number;
   /** Prompt rows computed in one pass; default 512. */
@@ -71,6 +77,7 @@ export interface EngineDescription {
   readonly layerCount: number;
   readonly contextLength: number;
   readonly fileBytes: number;
+  readonly cacheType: CacheType;
   readonly backend: BackendName;
   readonly threads: number;
   /** Milliseconds from the call of `load` to the engine. */

@@ -51,6 +51,13 @@ export interface GraphNode {
   readonly stage: Stage;
 }
 
+/**
+ * How cached keys and values are kept: float32 (float64 on the reference backend), half precision, or bytes with a scale
+ * for every 32 of them.
+ */
+export const cacheTypes = ['f32', 'f16', 'q8_0'] as const;
+export type CacheType = (typeof cacheTypes)[number];
+
 /** What one layer keeps of every row. */
 export interface CacheSpec {
   readonly layer: number;

@@ -14,6 +14,7 @@ export {
 } from './decoder.ts';
 export * from './engine.ts';
 export { formats } from './format.ts';
+export { type CacheType, cacheTypes } from './graph.ts';
 
 /** A loaded model. */
 export type Engine = LoadedEngine;

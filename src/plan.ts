@@ -3,12 +3,12 @@
  * the step's symbols. A plan is made once per shape family and never again while tokens run.
  */
 import type { NumberFormat } from './format.ts';
-import type { CacheSpec, Graph, GraphNode, Roundoff, Stage, Value, WeightValue } from './graph.ts';
+import type { CacheSpec, CacheType, Graph, GraphNode, Roundoff, Stage, Value, WeightValue } from './graph.ts';
 import type { FusionPattern } from './plan/fuse.ts';
 import type { SpreadCacheLayout } from './plan/spread.ts';
 import type { BlockFormat, Dim, TensorType } from './tensor.ts';
 
-export { type CacheLayout, cacheLayout, pageRows } from './plan/cache-layout.ts';
+export { type CacheLayout, cacheLayout, type PlacedCache, pageRows } from './plan/cache-layout.ts';
 export type { FusionPattern, GraphView } from './plan/fuse.ts';
 export { makePlan, type PlanOptions } from './plan/make.ts';
 export { printPlan } from './plan/print.ts';
@@ -30,8 +30,8 @@ export interface Capability {
   reads(nodes: readonly GraphNode[], value: Value): StorageForm;
   /** Forms in which a kernel of these nodes can write one of its results. */
   writes(nodes: readonly GraphNode[], value: Value): readonly StorageForm[];
-  /** Bytes of one cache page (`pageRows` rows) of a layer. */
-  cachePageBytes(spec: CacheSpec): number;
+  /** Bytes of one cache page (`pageRows` rows) of a layer; undefined where it cannot be kept as this type. */
+  cachePageBytes(spec: CacheSpec, type: CacheType): number | undefined;
   /** Bytes a weight takes once packed. */
   packedBytes(weight: TensorType<NumberFormat>): number;
   /** Bytes of weights, cache and activations that one memory of the machine can hold; Infinity where only the host's bounds it. */

@@ -4,6 +4,7 @@ import { type Backend, openBackend } from '../../src/backend.ts';
 import { Cleanup } from '../../src/base/cleanup.ts';
 import { openCheckpoint } from '../../src/checkpoint.ts';
 import { openExecutor, type PlanExecutor, type StepRow } from '../../src/executor.ts';
+import type { CacheType } from '../../src/graph.ts';
 import { type KvCache, openKvCache, type Sequence } from '../../src/kv-cache.ts';
 import { makePlan, type Plan } from '../../src/plan.ts';
 import { loadWeights, openBudget } from '../../src/weights.ts';
@@ -21,6 +22,7 @@ export interface ModelBelowEngine {
 export interface BelowEngineOptions {
   readonly threads: number;
   readonly contextLength: number;
+  readonly cacheType?: CacheType;
   /** Stands between the executor and the backend. */
   readonly watch?: (backend: Backend) => Backend;
 }
@@ -30,7 +32,7 @@ const [maxRows, maxSelected] = [512, 64];
 
 export async function openModelBelowEngine(
   path: string,
-  { threads, contextLength, watch = (backend) => backend }: BelowEngineOptions,
+  { threads, contextLength, cacheType = 'f32', watch = (backend) => backend }: BelowEngineOptions,
 ): Promise<ModelBelowEngine> {
   const opened = new Cleanup();
   const budget = openBudget();
@@ -39,7 +41,7 @@ export async function openModelBelowEngine(
     const model = await openModel(checkpoint);
     const machine = opened.add(await openBackend('wasm', { threads }), (computer) => computer.close());
     const backend = watch(machine);
-    const plan = makePlan(model.build({ maxRows, maxSelected }), backend.describe());
+    const plan = makePlan(model.build({ maxRows, maxSelected }), backend.describe(), { cacheType });
     const cache = opened.add(openKvCache({ backend, layout: plan.cache, contextLength, budget }), (pages) =>
       pages.close(),
     );

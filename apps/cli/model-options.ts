@@ -4,6 +4,8 @@ import { printBytes } from '../../src/base/print-bytes.ts';
 import {
   type BackendName,
   backendNames,
+  type CacheType,
+  cacheTypes,
   Engine,
   type LoadOptions,
   type ProposerName,
@@ -18,6 +20,7 @@ export interface ModelFlags {
   readonly backend: BackendName | 'auto';
   readonly threads?: number;
   readonly context?: number;
+  readonly cacheType?: CacheType;
   readonly memoryBudget?: number;
   readonly verbose?: boolean;
   readonly json?: boolean;
@@ -44,6 +47,9 @@ export function addModelOptions(command: Command): Command {
       '--context <rows>',
       'tokens a conversation can hold (default: what the model was trained for)',
       wholeNumber({ least: 1 }),
+    )
+    .addOption(
+      new Option('--cache-type <type>', 'how keys and values are kept (default: f16)').choices(cacheTypes),
     )
     .option(
       '--memory-budget <bytes>',
@@ -108,11 +114,13 @@ export async function loadModel(
 }
 
 /** The flags in the library's words. */
-export function loadOptionsOf({ backend, threads, context, memoryBudget }: ModelFlags): LoadOptions {
+export function loadOptionsOf(flags: ModelFlags): LoadOptions {
+  const { backend, threads, context, cacheType, memoryBudget } = flags;
   return {
     backend,
     ...(threads === undefined ? {} : { threads }),
     ...(context === undefined ? {} : { contextLength: context }),
+    ...(cacheType === undefined ? {} : { cacheType }),
     ...(memoryBudget === undefined ? {} : { memoryBudget }),
   };
 }

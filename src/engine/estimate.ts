@@ -9,12 +9,20 @@ import { makePlan, type Plan, pageRows } from '../plan.ts';
 import { dimBounds, evaluateDim } from '../tensor.ts';
 import { openTokenizer } from '../tokenizer.ts';
 import { measureSpeed } from './measure-speed.ts';
-import { defaultBackend, defaultChunkRows, selectedRows } from './pass-bounds.ts';
+import { defaultBackend, defaultCacheType, defaultChunkRows, selectedRows } from './pass-bounds.ts';
 
 export interface EstimateOptions
   extends Pick<
     LoadOptions,
-    'backend' | 'threads' | 'contextLength' | 'memoryBudget' | 'chunkRows' | 'assets' | 'headers' | 'signal'
+    | 'backend'
+    | 'threads'
+    | 'contextLength'
+    | 'cacheType'
+    | 'memoryBudget'
+    | 'chunkRows'
+    | 'assets'
+    | 'headers'
+    | 'signal'
   > {
   /** Bytes the process holds now; asked once everything but the weights is open. Without it the baseline counts as 0. */
   readonly residentBytes?: () => number;
@@ -114,12 +122,15 @@ async function estimateOn(
     throw new NearfieldError('bad-argument', 'The context and the rows of a pass are whole numbers above 0');
   }
   const graph = model.build({ maxRows, maxSelected: Math.min(maxRows, selectedRows) });
-  const plan = makePlan(graph, backend.describe());
+  const cacheType = options.cacheType ?? defaultCacheType(backend.name);
+  const plan = makePlan(graph, backend.describe(), { cacheType });
   const { residentBytes = () => 0, signal } = options;
   const baselineBytes = residentBytes();
   const began = performance.now();
   const measured =
-    options.speed === false ? undefined : await measureSpeed(graph, { backend, residentBytes, signal });
+    options.speed === false
+      ? undefined
+      : await measureSpeed(graph, { backend, cacheType, residentBytes, signal });
   const loadingBytes = measured?.loadingBytes ?? 0;
   const memory = estimateMemory(plan, backend, contextLength, { baselineBytes, loadingBytes });
   const machineBytes = backend.describe().addressableBytes;

@@ -4,15 +4,17 @@ import { type BackendName, openBackend } from '../backend.ts';
 import { NearfieldError } from '../base/error.ts';
 import { type Checkpoint, type MetadataValue, openCheckpoint, type TensorEntry } from '../checkpoint.ts';
 import type { ModelInput } from '../engine.ts';
+import type { CacheType } from '../graph.ts';
 import { makePlan, printPlan } from '../plan.ts';
 import { openTokenizer } from '../tokenizer.ts';
-import { defaultBackend, defaultChunkRows, selectedRows } from './pass-bounds.ts';
+import { defaultBackend, defaultCacheType, defaultChunkRows, selectedRows } from './pass-bounds.ts';
 
 export interface InspectOptions {
   /** Adds the plan for this machine; `auto` as in `LoadOptions`. */
   readonly plan?: BackendName | 'auto';
   /** Prompt rows of one pass, for the plan; default 512. */
   readonly chunkRows?: number;
+  readonly cacheType?: CacheType;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
@@ -108,7 +110,8 @@ async function inspectCheckpoint(checkpoint: Checkpoint, options: InspectOptions
     try {
       const maxRows = options.chunkRows ?? defaultChunkRows;
       const graph = model.build({ maxRows, maxSelected: Math.min(maxRows, selectedRows) });
-      return printPlan(makePlan(graph, backend.describe()));
+      const cacheType = options.cacheType ?? defaultCacheType(backend.name);
+      return printPlan(makePlan(graph, backend.describe(), { cacheType }));
     } finally {
       await backend.close();
     }

@@ -13,7 +13,7 @@ import { loadWeights, openBudget } from '../weights.ts';
 import { openChat } from './chat.ts';
 import { LocalEngine } from './local-engine.ts';
 import { hashModel } from './model-hash.ts';
-import { defaultBackend, defaultChunkRows, selectedRows } from './pass-bounds.ts';
+import { defaultBackend, defaultCacheType, defaultChunkRows, selectedRows } from './pass-bounds.ts';
 
 export async function loadLocalEngine(input: ModelInput, options: LoadOptions): Promise<Engine> {
   const began = performance.now();
@@ -34,7 +34,8 @@ export async function loadLocalEngine(input: ModelInput, options: LoadOptions): 
     const backend = opened.add(await open, (machine) => machine.close());
     const maxRows = wholeOption('chunkRows', options.chunkRows ?? defaultChunkRows, 1 << 16);
     const graph = model.build({ maxRows, maxSelected: Math.min(maxRows, selectedRows) });
-    const plan = makePlan(graph, backend.describe());
+    const cacheType = options.cacheType ?? defaultCacheType(name);
+    const plan = makePlan(graph, backend.describe(), { cacheType });
     const trained = model.description.contextLength;
     const contextLength = wholeOption('contextLength', options.contextLength ?? trained, 1 << 24);
     const cache = opened.add(openKvCache({ backend, layout: plan.cache, contextLength, budget }), (pages) =>
@@ -66,13 +67,14 @@ export async function loadLocalEngine(input: ModelInput, options: LoadOptions): 
     return new LocalEngine({
       ...{ tokenizer, chat, cache, executor, weights, contextLength },
       // Pages are bytes in the backend's own layout, so a snapshot fits this backend and this model only.
-      snapshotKey: () => hashModel(checkpoint, `${name}, ${plan.cache.pageBytes} bytes a page`),
+      snapshotKey: () => hashModel(checkpoint, `${name}, ${cacheType}, ${plan.cache.pageBytes} bytes a page`),
       close: () => opened.close(),
       description: {
         source: checkpoint.name,
         ...model.description,
         contextLength,
         fileBytes: checkpoint.byteLength,
+        cacheType,
         backend: name,
         threads: backend.threads,
         loadMs: performance.now() - began,

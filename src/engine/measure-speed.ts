@@ -4,7 +4,7 @@
  */
 import type { Backend } from '../backend.ts';
 import { Cleanup } from '../base/cleanup.ts';
-import type { Graph, WeightValue } from '../graph.ts';
+import type { CacheType, Graph, WeightValue } from '../graph.ts';
 import { loadWeights, openBudget, type Weights } from '../weights.ts';
 import { madeUpCheckpoint } from './made-up-weights.ts';
 import { openSpeedProbe, type SpeedProbe } from './speed-probe.ts';
@@ -36,6 +36,7 @@ export interface MeasuredSpeed {
 
 export interface MeasureOptions {
   readonly backend: Backend;
+  readonly cacheType: CacheType;
   /** Bytes the process holds now. */
   readonly residentBytes: () => number;
   readonly signal: AbortSignal | undefined;
@@ -44,7 +45,7 @@ export interface MeasureOptions {
 /** `graph` is the whole model's. Undefined where the model cannot be measured in parts, or is too large for that. */
 export async function measureSpeed(
   graph: Graph,
-  { backend, residentBytes, signal }: MeasureOptions,
+  { backend, cacheType, residentBytes, signal }: MeasureOptions,
 ): Promise<MeasuredSpeed | undefined> {
   const sizes = new LayerSizes(graph, backend);
   const streamed = sizes.spread(Math.ceil(streamedBytes / sizes.largestBytes));
@@ -64,8 +65,9 @@ export async function measureSpeed(
     const weights = opened.add(await madeUpWeights(wanted, backend, signal), (packed) => packed.close());
     const loadingBytes = Math.max(0, residentBytes() - heldBefore - weights.packedBytes);
     const open = (part: Graph, contextLength: number): SpeedProbe =>
-      opened.add(openSpeedProbe({ backend, graph: part, weights, contextLength, signal }), (probe) =>
-        probe.close(),
+      opened.add(
+        openSpeedProbe({ backend, cacheType, graph: part, weights, contextLength, signal }),
+        (probe) => probe.close(),
       );
     const decode = await measureDecode(open(decodeGraph, probeDepth + 1));
     const prompt = await measurePrompt(open(promptGraph, probeDepth + rows), rows);

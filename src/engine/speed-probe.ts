@@ -3,7 +3,7 @@ import type { Backend } from '../backend.ts';
 import { Cleanup } from '../base/cleanup.ts';
 import { known } from '../base/error.ts';
 import { openExecutor, type PlanExecutor, type Step, type StepRow } from '../executor.ts';
-import type { Graph } from '../graph.ts';
+import type { CacheType, Graph } from '../graph.ts';
 import { type KvCache, openKvCache, type Sequence } from '../kv-cache.ts';
 import { makePlan } from '../plan.ts';
 import { openBudget, type Weights } from '../weights.ts';
@@ -11,6 +11,7 @@ import { openBudget, type Weights } from '../weights.ts';
 export interface ProbeOptions {
   readonly backend: Backend;
   readonly graph: Graph;
+  readonly cacheType: CacheType;
   /** Of this graph's weights at least. */
   readonly weights: Weights;
   /** Rows of the cache that a step can see. */
@@ -37,10 +38,11 @@ export interface SpeedProbe {
   close(): Promise<void>;
 }
 
-export function openSpeedProbe({ backend, graph, weights, contextLength, signal }: ProbeOptions): SpeedProbe {
+export function openSpeedProbe(options: ProbeOptions): SpeedProbe {
+  const { backend, graph, cacheType, weights, contextLength, signal } = options;
   const opened = new Cleanup();
   const budget = openBudget();
-  const plan = makePlan(graph, backend.describe());
+  const plan = makePlan(graph, backend.describe(), { cacheType });
   const cache = opened.add(openKvCache({ backend, layout: plan.cache, contextLength, budget }), (pages) =>
     pages.close(),
   );

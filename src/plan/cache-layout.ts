@@ -1,29 +1,50 @@
 /** Where the layers sit inside a cache page: all layers of one page lie in one region, one after the other. */
 
-import { known } from '../base/error.ts';
-import type { CacheSpec } from '../graph.ts';
+import { known, NearfieldError } from '../base/error.ts';
+import type { CacheSpec, CacheType } from '../graph.ts';
+import type { Capability } from '../plan.ts';
 
 /** Rows of a page. A power of two: a row's page is `row >> 7`. */
 export const pageRows = 128;
 
+export interface PlacedCache extends CacheSpec {
+  readonly type: CacheType;
+  /** From the start of the page. */
+  readonly offsetBytes: number;
+  /** Of the layer in one page. */
+  readonly bytes: number;
+}
+
 export interface CacheLayout {
   /** Bytes of one page of all layers. */
   readonly pageBytes: number;
-  readonly layers: readonly (CacheSpec & { readonly offsetBytes: number })[];
+  readonly layers: readonly PlacedCache[];
   /** The layer's entry; throws `internal` for a layer without a cache. */
-  of(layer: number): CacheSpec & { readonly offsetBytes: number };
+  of(layer: number): PlacedCache;
 }
 
+/** Throws `unsupported` where the backend cannot keep a layer so. */
 export function cacheLayout(
   specs: readonly CacheSpec[],
-  capability: { cachePageBytes(spec: CacheSpec): number; readonly alignmentBytes: number },
+  type: CacheType,
+  {
+    backend,
+    alignmentBytes,
+    cachePageBytes,
+  }: Pick<Capability, 'backend' | 'alignmentBytes' | 'cachePageBytes'>,
 ): CacheLayout {
   let pageBytes = 0;
-  const layers = specs.map((spec) => {
+  const layers = specs.map((spec): PlacedCache => {
     const offsetBytes = pageBytes;
-    const { alignmentBytes } = capability;
-    pageBytes += Math.ceil(capability.cachePageBytes(spec) / alignmentBytes) * alignmentBytes;
-    return { ...spec, offsetBytes };
+    const bytes = cachePageBytes(spec, type);
+    if (bytes === undefined) {
+      throw new NearfieldError(
+        'unsupported',
+        `The ${backend} backend cannot keep keys of ${spec.keySize} and values of ${spec.valueSize} numbers as ${type}`,
+      );
+    }
+    pageBytes += Math.ceil(bytes / alignmentBytes) * alignmentBytes;
+    return { ...spec, type, offsetBytes, bytes };
   });
   const byLayer = new Map(layers.map((entry) => [entry.layer, entry]));
   return { pageBytes, layers, of: (layer) => known(byLayer.get(layer), `cache of layer ${layer}`) };

@@ -1,6 +1,14 @@
 /** Makes a plan: cut in segments, fuse, decide storage forms, lay out the arena. */
 import { known, NearfieldError } from '../base/error.ts';
-import { type Graph, type GraphNode, ruleOf, type Stage, type Value, type WeightValue } from '../graph.ts';
+import {
+  type CacheType,
+  type Graph,
+  type GraphNode,
+  ruleOf,
+  type Stage,
+  type Value,
+  type WeightValue,
+} from '../graph.ts';
 import type { Capability, Kernel, Operand, Plan, PlannedBuffer, Segment, StorageForm } from '../plan.ts';
 import { addDims, tensorBytes } from '../tensor.ts';
 import { layOutArena } from './arena.ts';
@@ -11,6 +19,8 @@ import { addressablePages, type Spread, spreadCache, spreadLayers, together } fr
 export interface PlanOptions {
   /** Where a stage is cut besides its ends: nowhere, or between layers (weights may then be streamed layer by layer). */
   readonly cut?: 'stages' | 'layers';
+  /** How the cache keeps keys and values; `f32` unless said. */
+  readonly cacheType?: CacheType;
   /** Values somebody wants to look at: kept whole, never fused away. */
   readonly observed?: readonly Value[];
   /**
@@ -46,7 +56,7 @@ export function makePlan(graph: Graph, capability: Capability, options: PlanOpti
   for (let pages = wanted; pages > 0; pages = Math.floor(pages / 2)) {
     const bytes = known(plan.weightBytes[0], 'memory') + pages * plan.cache.pageBytes;
     for (let memories = Math.ceil(bytes / addressableBytes); memories <= mostMemories; memories++) {
-      const spread = spreadLayers(graph, capability, memories, pages);
+      const spread = spreadLayers(plan, capability, memories, pages);
       const candidate = planOver(spread, graph, capability, options);
       if (addressablePages(candidate, capability) >= pages) return candidate;
     }
@@ -90,7 +100,7 @@ function planOver(spread: Spread, graph: Graph, capability: Capability, options:
     arenaBytes,
     logits: operand(graph.logits, capability.form),
     argmax: operand(graph.argmax, capability.form),
-    cache: spreadCache(graph.caches, capability, spread),
+    cache: spreadCache(graph.caches, options.cacheType ?? 'f32', capability, spread),
     buffers,
   };
 }

@@ -3,7 +3,7 @@
  * layers. What belongs to no layer (embedding, head, arg-max) is in memory 0, where results are read.
  */
 import { known } from '../base/error.ts';
-import type { CacheSpec, Graph, WeightValue } from '../graph.ts';
+import type { CacheSpec, CacheType, WeightValue } from '../graph.ts';
 import type { Capability, Plan } from '../plan.ts';
 import { dimBounds, evaluateDim } from '../tensor.ts';
 import { type CacheLayout, cacheLayout } from './cache-layout.ts';
@@ -16,14 +16,17 @@ export interface Spread {
 
 export const together: Spread = { memories: 1, memoryOf: () => 0 };
 
-/** Each memory takes, in the layers' order, its even share of the bytes that are left. */
+/**
+ * How the layers of a plan that keeps all in one memory spread over several: each takes, in the layers' order,
+ * its even share of the bytes that are left.
+ */
 export function spreadLayers(
-  graph: Graph,
+  together: Plan,
   capability: Capability,
   memories: number,
   cachePages: number,
 ): Spread {
-  const bytes = bytesByLayer(graph, capability, cachePages);
+  const bytes = bytesByLayer(together, capability, cachePages);
   const layers = [...bytes.keys()].filter((layer) => layer !== undefined);
   const memoryByLayer = new Map<number | undefined, number>();
   let left = [...bytes.values()].reduce((sum, size) => sum + size, 0);
@@ -44,7 +47,7 @@ export function spreadLayers(
 
 /** Packed weights and cache, in the order in which the layers run. */
 function bytesByLayer(
-  { nodes, caches }: Graph,
+  { graph: { nodes }, cache }: Plan,
   capability: Capability,
   cachePages: number,
 ): Map<number | undefined, number> {
@@ -60,7 +63,7 @@ function bytesByLayer(
       counted.add(name);
     }
   }
-  for (const spec of caches) add(spec.layer, cachePages * capability.cachePageBytes(spec));
+  for (const { layer, bytes: pageBytes } of cache.layers) add(layer, cachePages * pageBytes);
   return bytes;
 }
 
@@ -75,12 +78,13 @@ export interface SpreadCacheLayout extends CacheLayout {
 /** Offsets of layers count from the page's address in their own memory. */
 export function spreadCache(
   specs: readonly CacheSpec[],
+  type: CacheType,
   capability: Capability,
   { memories, memoryOf }: Spread,
 ): SpreadCacheLayout {
   const parts = Array.from({ length: memories }, (_, memory) => {
     const inside = specs.filter(({ layer }) => memoryOf(layer) === memory);
-    return cacheLayout(inside, capability);
+    return cacheLayout(inside, type, capability);
   });
   const partBytes = parts.map(({ pageBytes }) => pageBytes);
   return {

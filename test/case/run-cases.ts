@@ -1,6 +1,6 @@
 /** Runs cases on a backend and holds every value that can be seen against the exact evaluation. */
 import type { Backend, PackedWeight } from '../../src/backend.ts';
-import { type Graph, GraphBuilder, type Value, type WeightValue } from '../../src/graph.ts';
+import { type CacheType, type Graph, GraphBuilder, type Value, type WeightValue } from '../../src/graph.ts';
 import { makePlan, type PlanOptions } from '../../src/plan.ts';
 import { CaseMachine, type PackedWeights } from './case-machine.ts';
 import { type OpCase, weightBytes } from './op-case.ts';
@@ -36,13 +36,22 @@ export async function runCases(
  * A case runs under two plans: the one an engine would use, of which only the results can be seen, and one in which every
  * value that survives fusion is observed, so that each kernel is judged alone. Graphs with layers also run cut at them.
  */
-export async function runCase(backend: Backend, opCase: OpCase): Promise<CaseOutcome> {
+export async function runCase(
+  backend: Backend,
+  opCase: OpCase,
+  cacheType: CacheType = 'f32',
+): Promise<CaseOutcome> {
   const { name } = opCase;
   const capability = backend.describe();
   const graph = buildGraph(opCase);
   const refused = graph.nodes.find((node) => !capability.supports(node));
   if (refused) {
     const skipped = `the ${capability.backend} backend does not support ${JSON.stringify(refused.operation)}`;
+    return { name, problems: [], patterns: new Set(), skipped };
+  }
+  const unkept = graph.caches.find((spec) => capability.cachePageBytes(spec, cacheType) === undefined);
+  if (unkept) {
+    const skipped = `the ${capability.backend} backend does not keep keys of ${unkept.keySize} as ${cacheType}`;
     return { name, problems: [], patterns: new Set(), skipped };
   }
   const { packed, decoded } = await packWeights(backend, graph, opCase);
@@ -53,10 +62,10 @@ export async function runCase(backend: Backend, opCase: OpCase): Promise<CaseOut
   if (graph.caches.length > 1) variants.push({ cut: 'layers', observed: survivors });
   const problems: string[] = [];
   for (const options of variants) {
-    const plan = makePlan(graph, capability, options);
+    const plan = makePlan(graph, capability, { ...options, cacheType });
     const seen = new Set([graph.logits, graph.argmax, ...(options.observed ?? [])]);
     const machine = new CaseMachine(backend, plan, packed, opCase.steps);
-    const shadow = new Shadow(graph, capability, decoded);
+    const shadow = new Shadow(graph, capability, decoded, cacheType);
     for (const [index, step] of opCase.steps.entries()) {
       await machine.runStep(step);
       const values = await machine.readAll(seen);

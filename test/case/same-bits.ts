@@ -3,15 +3,16 @@
  * whether a branch stands in a tree. For backends that promise it.
  */
 import type { Backend } from '../../src/backend.ts';
-import { type Graph, GraphBuilder } from '../../src/graph.ts';
+import { type CacheType, type Graph, GraphBuilder } from '../../src/graph.ts';
 import { makePlan } from '../../src/plan.ts';
 import { CaseMachine, type PackedWeights } from './case-machine.ts';
 import { buildLayers, type LayerShape, layerFills, smallShape } from './layer-cases.ts';
 import { packWeights } from './run-cases.ts';
 import { type CaseStep, chain, pathTo, stepOf, tree } from './timeline.ts';
 
-const promptLength = 45;
-const prefix = 20;
+/** Both reach into a second page. */
+const promptLength = 145;
+const prefix = 120;
 const parents = [-1, 0, 0, 1, -1, 4, 4, 2, 7, 8, 3, 10];
 const token = (row: number) => (row * 11 + 5) % 70;
 
@@ -19,19 +20,21 @@ const shapes: readonly LayerShape[] = [
   smallShape,
   { ...smallShape, format: 'q8_0', inner: 96, pairing: 'split', bias: true, window: 7 },
   { ...smallShape, format: 'q4_k', hidden: 256, inner: 256, headSize: 64, layers: 1 },
+  { ...smallShape, headSize: 32, group: 3, window: 50, layers: 1 },
 ];
 
 /** Returns one line for each way in which rows differed. */
-export async function differingBits(backend: Backend): Promise<string[]> {
+export async function differingBits(backend: Backend, cacheType: CacheType = 'f32'): Promise<string[]> {
   const problems: string[] = [];
   for (const shape of shapes) {
+    if (cacheType === 'q8_0' && shape.headSize % 32 !== 0) continue;
     const builder = new GraphBuilder({ maxRows: 2 * promptLength, maxSelected: 2 * promptLength });
     const graph = buildLayers(builder, shape);
     const opCase = { name: 'same bits', build: () => graph, fills: layerFills(shape), steps: [] };
     const { packed } = await packWeights(backend, graph, opCase);
     const found = [
-      ...(await promptProblems(backend, graph, packed)),
-      ...(await treeProblems(backend, graph, packed)),
+      ...(await promptProblems(backend, graph, packed, cacheType)),
+      ...(await treeProblems(backend, graph, packed, cacheType)),
     ];
     problems.push(...found.map((problem) => `${shape.format}: ${problem}`));
     for (const weight of packed.values()) backend.unpack(weight);
@@ -47,8 +50,9 @@ async function runSteps(
   graph: Graph,
   packed: PackedWeights,
   steps: readonly CaseStep[],
+  cacheType: CacheType,
 ): Promise<Logits> {
-  const machine = new CaseMachine(backend, makePlan(graph, backend.describe()), packed, steps);
+  const machine = new CaseMachine(backend, makePlan(graph, backend.describe(), { cacheType }), packed, steps);
   const rows: Float64Array[] = [];
   for (const step of steps) {
     await machine.runStep(step);
@@ -75,8 +79,13 @@ const chunks = (size: number): CaseStep[] =>
     stepOf(chain(index * size, Math.min(size, promptLength - index * size), { token }), index * size),
   );
 
-async function promptProblems(backend: Backend, graph: Graph, packed: PackedWeights): Promise<string[]> {
-  const run = (steps: readonly CaseStep[]) => runSteps(backend, graph, packed, steps);
+async function promptProblems(
+  backend: Backend,
+  graph: Graph,
+  packed: PackedWeights,
+  cacheType: CacheType,
+): Promise<string[]> {
+  const run = (steps: readonly CaseStep[]) => runSteps(backend, graph, packed, steps, cacheType);
   const whole = await run(chunks(promptLength));
   const other = chain(0, promptLength, { token: (row) => token(row + 1), sequence: 1 });
   const pairs = chain(0, promptLength, { token }).flatMap((row, index) => [row, other[index] ?? row]);
@@ -93,11 +102,16 @@ async function promptProblems(backend: Backend, graph: Graph, packed: PackedWeig
 }
 
 /** The tree's rows in one step, one step each, and every branch alone as a chain. */
-async function treeProblems(backend: Backend, graph: Graph, packed: PackedWeights): Promise<string[]> {
+async function treeProblems(
+  backend: Backend,
+  graph: Graph,
+  packed: PackedWeights,
+  cacheType: CacheType,
+): Promise<string[]> {
   const prompt = stepOf(chain(0, prefix, { token }), 0);
   const nodes = tree(prefix, parents, { token });
   const run = async (steps: readonly CaseStep[]) =>
-    (await runSteps(backend, graph, packed, [prompt, ...steps])).slice(prefix);
+    (await runSteps(backend, graph, packed, [prompt, ...steps], cacheType)).slice(prefix);
   const whole = await run([stepOf(nodes, prefix)]);
   const problems = differences(
     'drafted node by node',

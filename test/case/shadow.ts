@@ -5,10 +5,12 @@
  */
 import type { LayerCache } from '../../src/backend/reference/layer-cache.ts';
 import { runOperation } from '../../src/backend/reference/op-table.ts';
+import { roundCached } from '../../src/backend/reference/round-cached.ts';
 import { denseRows } from '../../src/backend/reference/rows.ts';
 import { type StepTables, type TableRow, visibleRows } from '../../src/backend/reference/step-tables.ts';
 import { known } from '../../src/base/error.ts';
 import {
+  type CacheType,
   type Graph,
   type GraphNode,
   type Operation,
@@ -31,10 +33,22 @@ class ShadowCache implements LayerCache {
   readonly #rows = new Map<string, Float64Array>();
   readonly #keyWidth: number;
   readonly #valueWidth: number;
+  readonly #keep: (row: Float64Array) => void;
 
-  constructor(keyWidth: number, valueWidth: number) {
+  constructor(keyWidth: number, valueWidth: number, keep: (row: Float64Array) => void) {
     this.#keyWidth = keyWidth;
     this.#valueWidth = valueWidth;
+    this.#keep = keep;
+  }
+
+  write(sequence: number, cacheRow: number, key: Float64Array, value: Float64Array): void {
+    for (const [row, source] of [
+      [this.key(sequence, cacheRow), key],
+      [this.value(sequence, cacheRow), value],
+    ] as const) {
+      row.set(source);
+      this.#keep(row);
+    }
   }
 
   key(sequence: number, cacheRow: number): Float64Array {
@@ -56,16 +70,25 @@ export class Shadow {
   readonly #graph: Graph;
   readonly #capability: Capability;
   readonly #weights: ReadonlyMap<Value, Float64Array>;
+  readonly #cacheType: CacheType;
   readonly #caches = new Map<number, { readonly data: ShadowCache; readonly error: ShadowCache }>();
 
   /** `weights`: decoded values of every weight of the graph. */
-  constructor(graph: Graph, capability: Capability, weights: ReadonlyMap<Value, Float64Array>) {
+  constructor(
+    graph: Graph,
+    capability: Capability,
+    weights: ReadonlyMap<Value, Float64Array>,
+    cacheType: CacheType = 'f32',
+  ) {
+    this.#cacheType = cacheType;
     this.#graph = graph;
     this.#capability = capability;
     this.#weights = weights;
     for (const { layer, keyValueHeadCount, keySize, valueSize } of graph.caches) {
-      const make = () => new ShadowCache(keyValueHeadCount * keySize, keyValueHeadCount * valueSize);
-      this.#caches.set(layer, { data: make(), error: make() });
+      const make = (keep: (row: Float64Array) => void) =>
+        new ShadowCache(keyValueHeadCount * keySize, keyValueHeadCount * valueSize, keep);
+      const data = make((row) => roundCached(cacheType, row));
+      this.#caches.set(layer, { data, error: make(() => {}) });
     }
   }
 
@@ -132,6 +155,7 @@ export class Shadow {
       return output;
     };
     const data = run('data');
+    if (operation.op === 'cache-write') this.#widenCached(operation, run, step);
     const weight = inputs.find((input) => input.kind === 'weight');
     const format = this.#graph.weights.find((candidate) => candidate === weight)?.type.format;
     const roundoff = this.#capability.roundoff(format);
@@ -140,6 +164,25 @@ export class Shadow {
     const own = ruleOf(operation).errorBound({ operation, operands, result: data, roundoff });
     const inherited = propagateErrors(operation, operands, data) ?? copiedError(operation, run);
     return { data, error: own.map((bound, index) => bound + slack * (inherited[index] ?? 0)) };
+  }
+
+  /** Values that may be off may round to a neighbour. */
+  #widenCached(
+    { layer }: Extract<Operation, { op: 'cache-write' }>,
+    run: (part: 'error') => Float64Array,
+    { rows }: StepTables,
+  ): void {
+    run('error');
+    const { data, error } = known(this.#caches.get(layer), 'cache');
+    for (const { sequence, cacheRow } of rows) {
+      for (const part of ['key', 'value'] as const) {
+        const steps = cacheSteps(this.#cacheType, data[part](sequence, cacheRow));
+        const errors = error[part](sequence, cacheRow);
+        errors.forEach((bound, index) => {
+          errors[index] = bound > 0 ? bound + (steps[index] ?? 0) : 0;
+        });
+      }
+    }
   }
 
   /** Row by row, with just the keys and values that the row sees. */
@@ -159,7 +202,11 @@ export class Shadow {
       const slice = (values: Float64Array, size: number) => values.subarray(index * size, (index + 1) * size);
       const query: Approximate = {
         data: slice(known(queries, 'query').data, width),
-        error: slice(known(queries, 'query').error, width),
+        error: withQueryRounding(
+          this.#cacheType,
+          slice(known(queries, 'query').data, width),
+          slice(known(queries, 'query').error, width),
+        ),
         shape: [1, width],
       };
       const gather = (part: 'key' | 'value'): Approximate => {
@@ -171,14 +218,36 @@ export class Shadow {
       };
       const operands = [query, gather('key'), gather('value')];
       const own = slice(result, resultWidth);
+      const weightRounding = weightShare[this.#cacheType] * largestOf(operands[2]?.data ?? own);
       const bound = ruleOf(operation).errorBound({ operation, operands, result: own, roundoff });
       const inherited = propagateErrors(operation, operands, own);
       bound.forEach((value, place) => {
-        bounds[index * resultWidth + place] = value + slack * (inherited?.[place] ?? 0);
+        bounds[index * resultWidth + place] = value + slack * (inherited?.[place] ?? 0) + weightRounding;
       });
     });
     return bounds;
   }
+}
+
+/** Distance of neighbouring values that a cached row can hold, value by value. */
+function cacheSteps(type: CacheType, row: Float64Array): Float64Array {
+  if (type === 'f32') return new Float64Array(row.length);
+  if (type === 'f16') return row.map((value) => Math.abs(value) * 2 ** -10 + 2 ** -24);
+  return row.map((_, index) => largestOf(row.subarray(index & ~31, (index & ~31) + 32)) / 127);
+}
+
+/** Integer kernels may round queries to fourteen bits of the largest value of a head, here of the row. */
+function withQueryRounding(type: CacheType, query: Float64Array, error: Float64Array): Float64Array {
+  if (type !== 'q8_0') return error;
+  const rounding = largestOf(query) / 16000;
+  return error.map((bound) => bound + rounding);
+}
+
+/** And weights to fourteen bits of the largest in a block of 128 rows: each row half a step off, as a share of max|v|. */
+const weightShare: Readonly<Record<CacheType, number>> = { f32: 0, f16: 1e-6, q8_0: 128 / 32000 };
+
+function largestOf(values: Float64Array): number {
+  return values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
 }
 
 function seenRows(row: TableRow, step: StepTables, window = Number.POSITIVE_INFINITY): number[] {

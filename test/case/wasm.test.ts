@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { type Backend, openBackend } from '../../src/backend.ts';
+import type { CacheType } from '../../src/graph.ts';
 import { changeStep, flipMaskBit, scaleFileBlock, shiftPosition } from './mutants/mutate-backend.ts';
 import { opCases } from './op-cases.ts';
 import { runCase } from './run-cases.ts';
@@ -33,6 +34,19 @@ for (const threads of [1, 2]) {
     });
   }
 
+  for (const cacheType of ['f16', 'q8_0'] as const) {
+    for (const opCase of opCases.filter(({ name }) => /^(attention|layers)/.test(name))) {
+      test(`wasm, ${threads} threads, ${cacheType} cache: ${opCase.name}`, { skip }, async () => {
+        const { problems } = await runCase(await backend(), opCase, cacheType);
+        assert.deepEqual(problems, []);
+      });
+    }
+
+    test(`wasm, ${threads} threads, ${cacheType} cache: same rows, same bits`, { skip }, async () => {
+      assert.deepEqual(await differingBits(await backend(), cacheType), []);
+    });
+  }
+
   test(`wasm, ${threads} threads: the cases use every fusion pattern`, { skip }, () => {
     assert.deepEqual([...unused], []);
   });
@@ -47,12 +61,17 @@ for (const threads of [1, 2]) {
   });
 }
 
-const mutants: readonly { readonly name: RegExp; readonly mutate: (base: Backend) => Backend }[] = [
+const mutants: readonly {
+  readonly name: RegExp;
+  readonly mutate: (base: Backend) => Backend;
+  readonly cacheType?: CacheType;
+}[] = [
   {
     name: /^matmul (f32|q8_0|q4_0|q4_k|q6_k) of values of one sign/,
     mutate: (base) => scaleFileBlock(base, 1, 0, 1.02),
   },
   { name: /^attention, tree/, mutate: (base) => changeStep(base, flipMaskBit) },
+  { name: /^attention, tree [wd]/, mutate: (base) => changeStep(base, flipMaskBit), cacheType: 'q8_0' },
   { name: /^(rope split|layers)/, mutate: (base) => changeStep(base, shiftPosition) },
 ];
 
@@ -61,11 +80,11 @@ test('wasm: its stated rounding hides no scaled block, flipped mask bit or shift
 }, async () => {
   const base = await openBackend('wasm', { threads: 1 });
   try {
-    for (const { name, mutate } of mutants) {
+    for (const { name, mutate, cacheType } of mutants) {
       const cases = opCases.filter((opCase) => name.test(opCase.name));
       assert.ok(cases.length > 0, `${name}`);
       for (const opCase of cases) {
-        const { problems } = await runCase(mutate(base), opCase);
+        const { problems } = await runCase(mutate(base), opCase, cacheType);
         assert.notEqual(problems.length, 0, `${opCase.name} did not notice`);
       }
     }

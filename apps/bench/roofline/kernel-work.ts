@@ -1,6 +1,6 @@
 /** What a kernel of a plan has to move and to compute at least, from the plan alone. */
 import type { GraphNode, WeightValue } from '../../../src/graph.ts';
-import { type Capability, type Kernel, pageRows } from '../../../src/plan.ts';
+import { type CacheLayout, type Capability, type Kernel, pageRows } from '../../../src/plan.ts';
 import { evaluateDim } from '../../../src/tensor.ts';
 
 export interface KernelWork {
@@ -17,11 +17,14 @@ export interface KernelWork {
 /** `cachedRows` are those before the step's. */
 export function workOf(
   kernel: Kernel,
-  capability: Capability,
+  { capability, cache }: { readonly capability: Capability; readonly cache: CacheLayout },
   symbols: readonly number[],
   cachedRows: number,
 ): KernelWork {
-  const streamed = kernel.nodes.map((node) => streamedBytes(node, capability, symbols, cachedRows));
+  const rows = (node: GraphNode) => cachedRows + rowsOf(node, symbols);
+  const streamed = kernel.nodes.map(
+    (node) => cacheBytes(node, cache, rows(node)) + weightBytes(node, capability, symbols),
+  );
   const operands = [...kernel.inputs, ...kernel.outputs];
   return {
     className: classOf(kernel),
@@ -47,20 +50,15 @@ function classOf({ pattern, nodes }: Kernel): string {
 const rowsOf = (node: GraphNode, symbols: readonly number[]): number =>
   evaluateDim(node.output.type.shape[0] ?? 1, symbols);
 
-function streamedBytes(
-  node: GraphNode,
-  capability: Capability,
-  symbols: readonly number[],
-  cachedRows: number,
-): number {
-  const { operation } = node;
-  if (operation.op === 'attention') {
-    return ((cachedRows + rowsOf(node, symbols)) * capability.cachePageBytes(operation)) / pageRows;
-  }
+function cacheBytes({ operation }: GraphNode, cache: CacheLayout, rows: number): number {
+  return operation.op === 'attention' ? (rows * cache.of(operation.layer).bytes) / pageRows : 0;
+}
+
+function weightBytes(node: GraphNode, capability: Capability, symbols: readonly number[]): number {
   const weights = node.inputs.filter((input): input is WeightValue => input.kind === 'weight');
   return sum(
     weights.map(({ type }) => {
-      const share = operation.op === 'embed' ? rowsOf(node, symbols) / (type.shape[0] ?? 1) : 1;
+      const share = node.operation.op === 'embed' ? rowsOf(node, symbols) / (type.shape[0] ?? 1) : 1;
       return capability.packedBytes(type) * share;
     }),
   );

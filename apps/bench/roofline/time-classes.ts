@@ -35,7 +35,7 @@ export async function timeClasses(path: string, phases: readonly Phase[]): Promi
     ...{ threads: 1, contextLength },
     watch: (backend) => watchSubmits(backend, (submitted) => void submits.push(submitted)),
   });
-  const capability = model.backend.describe();
+  const machine = { capability: model.backend.describe(), cache: model.plan.cache };
   const sequence = model.cache.openSequence();
   const run = async (rows: number, last: boolean): Promise<void> => {
     const chain = model.nextRows(sequence, promptIds(rows, sequence.committed));
@@ -64,7 +64,7 @@ export async function timeClasses(path: string, phases: readonly Phase[]): Promi
         const { kernelMs, otherMs: other } = matchEntries(clock.take(), patterns);
         otherMs += other / repeats;
         for (const [index, { kernel, symbols }] of kernels.entries()) {
-          const work = workOf(kernel, capability, symbols, depth);
+          const work = workOf(kernel, machine, symbols, depth);
           addWork(totals, work, kernelMs[index] ?? 0, repeats);
         }
       }

@@ -1,6 +1,6 @@
 /** `bench`: prompt and decode speed of models on this machine. */
 import { type Command, Option } from 'commander';
-import { type BackendName, backendNames, Engine } from '../../../src/index.ts';
+import { type BackendName, backendNames, type CacheType, cacheTypes, Engine } from '../../../src/index.ts';
 import type { ModelShapeName } from '../../bench/model-shapes.ts';
 import { measureModel, rowsNeeded, type SpeedPlan } from '../../bench/model-speed.ts';
 import { shapeFile, shapeNames } from '../../bench/shape-file.ts';
@@ -22,6 +22,7 @@ interface BenchFlags {
   readonly shape: readonly ModelShapeName[];
   readonly format: readonly string[];
   readonly repeat: number;
+  readonly cacheType?: CacheType;
   readonly memoryBudget?: number;
   readonly json?: boolean;
 }
@@ -73,6 +74,7 @@ export function addBenchCommand(program: Command, host: Host): void {
     )
     .option('--format <names>', 'with --shape: number formats, or the mix q4_k_m', list, ['q4_0'])
     .option('--repeat <count>', 'timed runs of each, after one that is not', wholeNumber({ least: 1 }), 5)
+    .addOption(new Option('--cache-type <type>', 'as for run').choices(cacheTypes))
     .option('--memory-budget <bytes>', 'as for run', byteCount)
     .addOption(new Option('--verbose', 'stacks of errors'))
     .option('--json', 'everything measured, as JSON')
@@ -144,6 +146,7 @@ async function measure(
   await using engine = await Engine.load(model, {
     backend,
     ...(threads === undefined ? {} : { threads }),
+    ...(flags.cacheType === undefined ? {} : { cacheType: flags.cacheType }),
     ...(flags.memoryBudget === undefined ? {} : { memoryBudget: flags.memoryBudget }),
     contextLength: rowsNeeded(plan),
     signal: host.signal,
@@ -181,6 +184,7 @@ async function measureApart(
     ...['--prompt', `${flags.prompt}`, '--generate', `${flags.generate}`],
     ...['--depth', flags.depth.join(','), '--repeat', `${flags.repeat}`],
     ...(threads === undefined ? [] : ['--threads', `${threads}`]),
+    ...(flags.cacheType === undefined ? [] : ['--cache-type', flags.cacheType]),
     ...(flags.memoryBudget === undefined ? [] : ['--memory-budget', `${flags.memoryBudget}`]),
   ];
   const { results } = JSON.parse(await runOwnCommand(parameters, host.signal)) as BenchTable;

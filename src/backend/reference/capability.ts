@@ -14,7 +14,10 @@ export const capability: Capability = {
   patterns: [],
   reads: () => f64,
   writes: () => [f64],
-  cachePageBytes,
+  cachePageBytes: (spec, type) =>
+    type === 'q8_0' && (spec.keySize % 32 !== 0 || spec.valueSize % 32 !== 0)
+      ? undefined
+      : cachePageBytes(spec),
   packedBytes,
   addressableBytes: Number.POSITIVE_INFINITY,
   mostMemories: 1,

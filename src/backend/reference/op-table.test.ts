@@ -15,9 +15,16 @@ function numberCache(): LayerCache {
     rows.set(name, found);
     return found;
   };
+  const cell = (part: string) => (sequence: number, cacheRow: number) =>
+    row(`${part} ${sequence} ${cacheRow}`);
+  const [key, value] = [cell('key'), cell('value')];
   return {
-    key: (sequence, cacheRow) => row(`key ${sequence} ${cacheRow}`),
-    value: (sequence, cacheRow) => row(`value ${sequence} ${cacheRow}`),
+    key,
+    value,
+    write(sequence, cacheRow, keys, values) {
+      key(sequence, cacheRow).set(keys);
+      value(sequence, cacheRow).set(values);
+    },
   };
 }
 
@@ -206,6 +213,7 @@ test('attention: groups of heads share a key and a value', () => {
   const wide: LayerCache = {
     key: (_, row) => Float64Array.of(row * Math.log(3), -row * Math.log(3)),
     value: (_, row) => Float64Array.of(row * 8, -row * 8),
+    write: () => assert.fail('Attention writes nothing'),
   };
   const result = run(
     { op: 'attention', layer: 0, headCount: 4, keyValueHeadCount: 2, keySize: 1, valueSize: 1, scale: 1 },

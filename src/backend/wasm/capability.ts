@@ -3,7 +3,7 @@ import { known } from '../../base/error.ts';
 import type { NumberFormat } from '../../format.ts';
 import type { GraphNode, WeightValue } from '../../graph.ts';
 import type { Capability } from '../../plan.ts';
-import { f32, q8 } from './forms.ts';
+import { cacheForms, f32, q8 } from './forms.ts';
 import { memoryLimitBytes } from './memory.ts';
 import { packingOf, requirePacking, weightSize } from './packing.ts';
 import { fusionPatterns } from './patterns.ts';
@@ -44,8 +44,11 @@ export const capability: Capability = {
       (last?.op === 'attention' && last.valueSize % q8.blockValues === 0);
     return blocks && quantizes ? [f32, q8] : [f32];
   },
-  cachePageBytes: ({ keyValueHeadCount, keySize, valueSize }) =>
-    keyValueHeadCount * (keySize + valueSize) * 128 * 4,
+  cachePageBytes({ keyValueHeadCount, keySize, valueSize }, type) {
+    const { columnBytes, multiple } = cacheForms[type];
+    const fits = keySize % multiple === 0 && valueSize % multiple === 0;
+    return fits ? keyValueHeadCount * (keySize + valueSize) * columnBytes : undefined;
+  },
   packedBytes: (type) => weightSize(type).totalBytes,
   addressableBytes: memoryLimitBytes,
   mostMemories: 16,

@@ -1,4 +1,5 @@
 /** How activations sit in the arena of this backend. */
+import type { CacheType } from '../../graph.ts';
 import type { StorageForm } from '../../plan.ts';
 
 export const f32: StorageForm = { name: 'f32', blockValues: 1, blockBytes: 4 };
@@ -8,3 +9,15 @@ export const f32: StorageForm = { name: 'f32', blockValues: 1, blockBytes: 4 };
  * and of the last sixteen codes (int32), and 32 signed codes of at most 127.
  */
 export const q8: StorageForm = { name: 'q8', blockValues: 32, blockBytes: 48 };
+
+/**
+ * Cache types: number on the tape and bytes of a page per value of a row (128 rows), as in `assembly/cache.ts`, and what
+ * sizes of keys and values must be a multiple of.
+ */
+export const cacheForms: Readonly<
+  Record<CacheType, { readonly number: number; readonly columnBytes: number; readonly multiple: number }>
+> = {
+  f32: { number: 0, columnBytes: 512, multiple: 4 },
+  f16: { number: 1, columnBytes: 256, multiple: 4 },
+  q8_0: { number: 2, columnBytes: 144, multiple: 32 },
+};

@@ -5,7 +5,7 @@ import type { GraphNode, Operation, OperationName, Value } from '../../graph.ts'
 import type { Kernel, Operand, Plan, Segment } from '../../plan.ts';
 import { type Dim, dimBounds, type TensorType } from '../../tensor.ts';
 import { type DotVariant, kernelNumber } from './dot-variant.ts';
-import { f32, q8 } from './forms.ts';
+import { cacheForms, f32, q8 } from './forms.ts';
 import { type Packing, requirePacking, weightSize } from './packing.ts';
 import { operationNumbers, TapeTemplate, valueCount } from './tape.ts';
 
@@ -231,8 +231,9 @@ export class Lowering {
   /** The words that cache writes and the fused form share. */
   #cacheWords(node: NodeOf<'cache-write'>, keys: Operand, values: Operand): void {
     const { layer, keyValueHeadCount, keySize, valueSize } = node.operation;
-    this.tape.word(this.#rows).address('step', 0).word(this.#plan.cache.of(layer).offsetBytes);
-    this.tape.word(keyValueHeadCount).word(keySize).word(valueSize);
+    const { type, offsetBytes } = this.#plan.cache.of(layer);
+    this.tape.word(this.#rows).address('step', 0).word(offsetBytes);
+    this.tape.word(keyValueHeadCount).word(keySize).word(valueSize).word(cacheForms[type].number);
     this.#arena(keys);
     this.#arena(values);
   }
@@ -271,11 +272,13 @@ export class Lowering {
     const node = nodeOf(kernel, 'attention');
     const { layer, headCount, keyValueHeadCount, keySize, valueSize, scale, window } = node.operation;
     const group = headCount / keyValueHeadCount;
+    const { type, offsetBytes } = this.#plan.cache.of(layer);
     this.tape.begin(operationNumbers.attention).word(this.#rows).address('step', 0);
-    this.tape.word(this.#plan.cache.of(layer).offsetBytes).word(headCount).word(keyValueHeadCount);
+    this.tape.word(offsetBytes).word(headCount).word(keyValueHeadCount);
     this.tape
       .word(keySize)
       .word(valueSize)
+      .word(cacheForms[type].number)
       .word(window ?? 0)
       .float(scale);
     this.#arena(this.#input(kernel, node.inputs[0]));
@@ -314,8 +317,8 @@ export class Lowering {
 
   #cacheMove(kernel: Kernel): void {
     const { layer } = nodeOf(kernel, 'cache-move').operation;
-    const { offsetBytes, keyValueHeadCount, keySize, valueSize } = this.#plan.cache.of(layer);
+    const { type, offsetBytes, keyValueHeadCount, keySize, valueSize } = this.#plan.cache.of(layer);
     this.tape.begin(operationNumbers.cacheMove).word(0).address('step', 0).word(offsetBytes);
-    this.tape.word(keyValueHeadCount).word(keySize).word(valueSize);
+    this.tape.word(keyValueHeadCount).word(keySize).word(valueSize).word(cacheForms[type].number);
   }
 }

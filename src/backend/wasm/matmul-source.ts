@@ -54,7 +54,7 @@ const tileName = (layout: number, variant: DotVariant, { rows, quads }: Tile): s
 const variantsOf = (layout: PackedLayout): readonly DotVariant[] =>
   hasLargeCodes(layout) ? dotVariants : ['wide', 'halves'];
 
-export function matmulSource(): string {
+export function print(): string {
   const functions = packedLayouts.flatMap((layout, number) =>
     tiles.flatMap((tile) => variantsOf(layout).map((variant) => tileFunction(layout, number, variant, tile))),
   );

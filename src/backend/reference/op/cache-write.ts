@@ -7,7 +7,6 @@ export const runCacheWrite: ReferenceOp<Extract<Operation, { op: 'cache-write' }
   const [keys, values] = [known(call.operands[0], 'keys'), known(call.operands[1], 'values')];
   const cache = call.cache(call.operation.layer);
   call.step.rows.forEach(({ sequence, cacheRow }, index) => {
-    cache.key(sequence, cacheRow).set(keys.row(index));
-    cache.value(sequence, cacheRow).set(values.row(index));
+    cache.write(sequence, cacheRow, keys.row(index), values.row(index));
   });
 };

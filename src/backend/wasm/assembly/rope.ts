@@ -1,4 +1,5 @@
 /** Rotary embedding and the cache write. Angles are computed once a step, in float64, for every layer to use. */
+import { headBytes, moveHead, writeHead } from './cache';
 import { claim } from './machine';
 import { cacheRowOf, pageOf, positionOf, rowRecord, sequenceOf, sequenceRecord } from './step';
 
@@ -61,20 +62,10 @@ export function rope(args: usize): void {
   }
 }
 
-/**
- * Tape entry: [rows, step, layer offset in the page, heads, key size, value size, k, v]. A page holds per head the keys in
- * four blocks of 32 rows, each transposed, [4, key size, 32], then the values, [128, value size].
- */
+/** Tape entry: [rows, step, layer offset in the page, heads, key size, value size, cache type, k, v]. */
 export function cacheWrite(args: usize): void {
   const rows = load<i32>(args);
-  for (let row = claim(rows); row < rows; row = claim(rows)) writeRow(args, row, <usize>load<u32>(args, 24));
-}
-
-/** Byte offset of a row's first key value within its head. */
-// @ts-ignore: decorator
-@inline
-function keyPlace(slot: usize, keySize: i32): usize {
-  return (slot >> 5) * <usize>keySize * 128 + (slot & 31) * 4;
+  for (let row = claim(rows); row < rows; row = claim(rows)) writeRow(args, row, <usize>load<u32>(args, 28));
 }
 
 function writeRow(args: usize, row: i32, keys: usize): void {
@@ -82,48 +73,42 @@ function writeRow(args: usize, row: i32, keys: usize): void {
   const heads = load<i32>(args, 12);
   const keySize = load<i32>(args, 16);
   const valueSize = load<i32>(args, 20);
+  const type = load<i32>(args, 24);
   const record = rowRecord(step, row);
   const cacheRow = cacheRowOf(record);
   const page = pageOf(step, sequenceRecord(step, sequenceOf(record)), cacheRow) + <usize>load<u32>(args, 8);
-  const slot = <usize>(cacheRow & 127);
-  const headBytes = <usize>(keySize + valueSize) * 512;
-  let key = keys + <usize>row * <usize>(heads * keySize) * 4;
-  let value = <usize>load<u32>(args, 28) + <usize>row * <usize>(heads * valueSize) * 4;
-  for (let head = 0; head < heads; head++) {
-    let target = page + <usize>head * headBytes + keyPlace(slot, keySize);
-    for (let i = 0; i < keySize; i++) {
-      store<f32>(target, load<f32>(key));
-      key += 4;
-      target += 128;
-    }
-    const bytes = <usize>valueSize * 4;
-    memory.copy(page + <usize>head * headBytes + <usize>keySize * 512 + slot * bytes, value, bytes);
-    value += bytes;
+  const bytes = headBytes(type, keySize, valueSize);
+  const key = keys + <usize>row * <usize>(heads * keySize) * 4;
+  const value = <usize>load<u32>(args, 32) + <usize>row * <usize>(heads * valueSize) * 4;
+  for (let head: usize = 0; head < <usize>heads; head++) {
+    const from = key + head * <usize>keySize * 4;
+    const values = value + head * <usize>valueSize * 4;
+    writeHead(type, page + head * bytes, <usize>(cacheRow & 127), from, values, keySize, valueSize);
   }
 }
 
 /**
- * Rotates queries and keys and writes keys and values to the cache. Tape entry: the eight words of `cacheWrite`, then
+ * Rotates queries and keys and writes keys and values to the cache. Tape entry: the nine words of `cacheWrite`, then
  * [query heads, pairs, split, table, q, q out].
  */
 export function ropeCache(args: usize, scratch: usize): void {
   const rows = load<i32>(args);
   const heads = load<i32>(args, 12);
   const size = load<i32>(args, 16);
-  const queryHeads = load<i32>(args, 32);
-  const pairs = load<i32>(args, 36);
-  const split = load<i32>(args, 40) != 0;
+  const queryHeads = load<i32>(args, 36);
+  const pairs = load<i32>(args, 40);
+  const split = load<i32>(args, 44) != 0;
   const keyBytes = <usize>(heads * size) * 4;
   const queryBytes = <usize>(queryHeads * size) * 4;
   for (let row = claim(rows); row < rows; row = claim(rows)) {
-    const table = <usize>load<u32>(args, 44) + <usize>row * <usize>pairs * 8;
-    const query = <usize>load<u32>(args, 48) + <usize>row * queryBytes;
-    const queryOut = <usize>load<u32>(args, 52) + <usize>row * queryBytes;
+    const table = <usize>load<u32>(args, 48) + <usize>row * <usize>pairs * 8;
+    const query = <usize>load<u32>(args, 52) + <usize>row * queryBytes;
+    const queryOut = <usize>load<u32>(args, 56) + <usize>row * queryBytes;
     for (let head = 0; head < queryHeads; head++) {
       const offset = <usize>(head * size) * 4;
       rotateHead(query + offset, queryOut + offset, table, pairs, split, size);
     }
-    const key = <usize>load<u32>(args, 24) + <usize>row * keyBytes;
+    const key = <usize>load<u32>(args, 28) + <usize>row * keyBytes;
     for (let head = 0; head < heads; head++) {
       const offset = <usize>(head * size) * 4;
       rotateHead(key + offset, scratch + offset, table, pairs, split, size);
@@ -132,30 +117,25 @@ export function ropeCache(args: usize, scratch: usize): void {
   }
 }
 
-/** Tape entry: [moves, step, layer offset, heads, key size, value size]. One unit: moves run in order. */
+/** Tape entry: [moves, step, layer offset, heads, key size, value size, cache type]. Moves of a head run in order. */
 export function cacheMove(args: usize): void {
   const step = <usize>load<u32>(args, 4);
   const layer = <usize>load<u32>(args, 8);
   const heads = load<i32>(args, 12);
   const keySize = load<i32>(args, 16);
   const valueSize = load<i32>(args, 20);
-  const headBytes = <usize>(keySize + valueSize) * 512;
+  const type = load<i32>(args, 24);
+  const bytes = headBytes(type, keySize, valueSize);
   for (let head = claim(heads); head < heads; head = claim(heads)) {
+    const place = layer + <usize>head * bytes;
     const moves = load<i32>(step, 12);
     let move = step + (<usize>load<u32>(step, 28) << 2);
     for (let i = 0; i < moves; i++) {
       const fromRow = load<i32>(move, 4);
       const toRow = load<i32>(move, 12);
-      const from = pageOf(step, sequenceRecord(step, load<i32>(move)), fromRow) + layer + <usize>head * headBytes;
-      const to = pageOf(step, sequenceRecord(step, load<i32>(move, 8)), toRow) + layer + <usize>head * headBytes;
-      const fromSlot = <usize>(fromRow & 127);
-      const toSlot = <usize>(toRow & 127);
-      for (let k: usize = 0; k < <usize>keySize; k++) {
-        store<f32>(to + keyPlace(toSlot, keySize) + k * 128, load<f32>(from + keyPlace(fromSlot, keySize) + k * 128));
-      }
-      const bytes = <usize>valueSize * 4;
-      const values = <usize>keySize * 512;
-      memory.copy(to + values + toSlot * bytes, from + values + fromSlot * bytes, bytes);
+      const from = pageOf(step, sequenceRecord(step, load<i32>(move)), fromRow) + place;
+      const to = pageOf(step, sequenceRecord(step, load<i32>(move, 8)), toRow) + place;
+      moveHead(type, from, <usize>(fromRow & 127), to, <usize>(toRow & 127), keySize, valueSize);
       move += 16;
     }
   }

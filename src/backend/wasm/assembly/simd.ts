@@ -112,3 +112,10 @@ export function exponential(x: v128): v128 {
   const power = i32x4.add(i32x4.shl(i32x4.trunc_sat_f32x4_s(n), 23), one);
   return v128.and(f32x4.mul(p, power), f32x4.gt(x, lowest));
 }
+
+/** The nearest half (ties to even), at most the largest finite one; subnormal ones included. */
+export function halfOf(x: f32): u16 {
+  const bits = reinterpret<u32>(min<f32>(abs<f32>(x), 65504) * <f32>1.925929944387236e-34); // 2^-112
+  const rounded = (bits + 0xfff + ((bits >> 13) & 1)) >> 13;
+  return <u16>(rounded | ((reinterpret<u32>(x) >> 16) & 0x8000));
+}
