@@ -40,6 +40,20 @@ export function processorCount(): number {
   return Math.max(1, globalThis.navigator?.hardwareConcurrency ?? 1);
 }
 
+/** Where this user's programs keep what they can make again, with a folder of ours in it (Node); NEARFIELD_CACHE goes before. */
+export function cacheFolder(): string | undefined {
+  const [os, paths] = [nodeModule('node:os'), nodeModule('node:path')];
+  if (!os || !paths) return undefined;
+  const { NEARFIELD_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
+  if (NEARFIELD_CACHE) return NEARFIELD_CACHE;
+  const home = os.homedir();
+  const places: Readonly<Record<string, string>> = {
+    win32: LOCALAPPDATA ?? paths.join(home, 'AppData', 'Local'),
+    darwin: paths.join(home, 'Library', 'Caches'),
+  };
+  return paths.join(places[os.platform()] ?? (XDG_CACHE_HOME || paths.join(home, '.cache')), 'nearfield');
+}
+
 /** A thread of the host: worker_threads in Node, a module worker in a browser. It does not keep the process alive. */
 export interface HostWorker {
   post(message: unknown, transfer?: readonly Transferable[]): void;

@@ -7,6 +7,7 @@ export const roomRanks: ReadonlyMap<string, number> = new Map([
   ['base', 0],
   ['format', 1],
   ['tensor', 2],
+  ['store', 2],
   ['checkpoint', 3],
   ['graph', 3],
   ['tokenizer', 4],

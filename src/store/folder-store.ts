@@ -1,0 +1,186 @@
+/** A folder of the file system as a store (Node). */
+import type { FileHandle } from 'node:fs/promises';
+import { NearfieldError, throwIfAborted } from '../base/error.ts';
+import { fileError } from '../base/file-error.ts';
+import { cacheFolder, nodeModule } from '../base/platform.ts';
+import type { Store, StoredDraft, StoredFile } from '../store.ts';
+
+export function folderStore(folder: string | undefined): Store {
+  const [files, paths] = [nodeModule('node:fs/promises'), nodeModule('node:path')];
+  const place = folder ?? cacheFolder();
+  if (!files || !paths || place === undefined) {
+    throw new NearfieldError('unsupported', 'This host has no folder for caches; set NEARFIELD_CACHE to one');
+  }
+  const pathOf = (name: string): string => paths.join(place, name);
+  return {
+    name: place,
+    async open(name) {
+      const path = pathOf(name);
+      try {
+        return await openFile(path, await openForRepair(files, path));
+      } catch (error) {
+        const failure = fileError(path, error);
+        if (failure.code === 'not-found') return undefined;
+        throw failure;
+      }
+    },
+    async begin(name, signal) {
+      throwIfAborted(signal);
+      const path = pathOf(name);
+      try {
+        await files.mkdir(place, { recursive: true });
+        return await openDraft(files, path);
+      } catch (error) {
+        throw fileError(path, error);
+      }
+    },
+    async roomBytes() {
+      // Of the nearest folder that exists.
+      for (let at = place; ; at = paths.dirname(at)) {
+        const status = await files.statfs(at).catch(() => undefined);
+        if (status) return status.bavail * status.bsize;
+        if (at === paths.dirname(at)) return undefined;
+      }
+    },
+  };
+}
+
+type Files = typeof import('node:fs/promises');
+
+/** For reading and writing, or for reading alone where more is not allowed. */
+async function openForRepair(files: Files, path: string): Promise<FileHandle> {
+  try {
+    return await files.open(path, 'r+');
+  } catch (error) {
+    if (fileError(path, error).code === 'not-found') throw error;
+    return files.open(path, 'r');
+  }
+}
+
+async function openFile(path: string, handle: FileHandle): Promise<StoredFile> {
+  try {
+    return new FolderFile(path, (await handle.stat()).size, handle);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+class FolderFile implements StoredFile {
+  readonly name: string;
+  readonly byteLength: number;
+  readonly #handle: FileHandle;
+  #closed: Promise<void> | undefined;
+
+  constructor(name: string, byteLength: number, handle: FileHandle) {
+    this.name = name;
+    this.byteLength = byteLength;
+    this.#handle = handle;
+  }
+
+  async readInto(offset: number, target: Uint8Array): Promise<void> {
+    for (let done = 0; done < target.byteLength; ) {
+      const { bytesRead } = await this.#attempt(
+        this.#handle.read(target, done, target.byteLength - done, offset + done),
+      );
+      if (bytesRead === 0) {
+        throw new NearfieldError('bad-file', `${this.name} ends at byte ${offset + done}; it has been cut`);
+      }
+      done += bytesRead;
+    }
+  }
+
+  async replace(offset: number, bytes: Uint8Array): Promise<void> {
+    await this.#attempt(writeAll(this.#handle, offset, bytes));
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#handle.close();
+    return this.#closed;
+  }
+
+  async #attempt<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      throw fileError(this.name, error);
+    }
+  }
+}
+
+async function writeAll(handle: FileHandle, offset: number, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.byteLength; ) {
+    done += (await handle.write(bytes, done, bytes.byteLength - done, offset + done)).bytesWritten;
+  }
+}
+
+/** Under a name that is the same for all who write the file: they write the same bytes, and the first to end names it. */
+async function openDraft(files: Files, path: string): Promise<StoredDraft> {
+  const { O_RDWR, O_CREAT } = files.constants;
+  const temporaryPath = `${path}.partial`;
+  const handle = await files.open(temporaryPath, O_RDWR | O_CREAT, 0o644);
+  try {
+    return new FolderDraft(files, path, temporaryPath, handle, (await handle.stat()).size);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+class FolderDraft implements StoredDraft {
+  readonly name: string;
+  readonly byteLength: number;
+  readonly #files: Files;
+  readonly #temporaryPath: string;
+  readonly #handle: FileHandle;
+  #end: number;
+  #isOpen = true;
+
+  constructor(files: Files, name: string, temporaryPath: string, handle: FileHandle, byteLength: number) {
+    this.name = name;
+    this.byteLength = byteLength;
+    this.#files = files;
+    this.#temporaryPath = temporaryPath;
+    this.#handle = handle;
+    this.#end = byteLength;
+  }
+
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
+    try {
+      await writeAll(this.#handle, offset, bytes);
+    } catch (error) {
+      throw fileError(this.name, error);
+    }
+    this.#end = Math.max(this.#end, offset + bytes.byteLength);
+  }
+
+  async finish(): Promise<StoredFile> {
+    try {
+      // Else a power cut could leave the final name on a file without its bytes.
+      await this.#handle.sync();
+      await this.#files
+        .rename(this.#temporaryPath, this.name)
+        .catch((error: unknown) => this.#expectNamed(error));
+    } catch (error) {
+      throw fileError(this.name, error);
+    }
+    this.#isOpen = false;
+    return new FolderFile(this.name, this.#end, this.#handle);
+  }
+
+  async end({ keep }: { readonly keep: boolean }): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    await this.#handle.close().catch(() => {});
+    if (!keep) await this.#files.rm(this.#temporaryPath, { force: true }).catch(() => {});
+  }
+
+  /** The temporary name is gone where another writer of the same file was first. */
+  async #expectNamed(error: unknown): Promise<void> {
+    const [named, own] = [
+      await this.#files.stat(this.name).catch(() => undefined),
+      await this.#handle.stat(),
+    ];
+    if (named?.size !== own.size) throw error;
+  }
+}
