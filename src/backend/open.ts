@@ -5,6 +5,10 @@ import { NearfieldError } from '../base/error.ts';
 export interface BackendOptions {
   /** Compute threads; undefined lets the backend choose. */
   readonly threads?: number;
+  /** Memories that plans may be spread over, at most the capability's `mostMemories`; one without it. */
+  readonly memories?: number;
+  /** Where each memory ends: less than a WebAssembly memory's 4 GiB, for hosts that refuse so much, and for tests. */
+  readonly memoryBytes?: number;
   /** Where the compute worker and the kernels lie, when a bundler or a server has moved them. */
   readonly assets?: { readonly computeWorker?: string | URL; readonly kernels?: string | URL };
 }

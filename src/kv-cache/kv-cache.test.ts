@@ -4,17 +4,10 @@ import type { Backend, Region } from '../backend.ts';
 import { openBudget } from '../base/budget.ts';
 import { known, NearfieldError } from '../base/error.ts';
 import { type CacheMoveRow, openKvCache, type Sequence } from '../kv-cache.ts';
-import type { SpreadCacheLayout } from '../plan.ts';
 
 /** One layer that keeps one word per row. */
 const pageBytes = 128 * 4;
-const layout: SpreadCacheLayout = {
-  pageBytes,
-  partBytes: [pageBytes],
-  strideBytes: pageBytes,
-  layers: [],
-  of: () => assert.fail('the cache does not ask for layers'),
-};
+const layout = { pageBytes, partBytes: [pageBytes], strideBytes: pageBytes };
 
 /** Memory only: regions as word arrays, addresses given out twice where a region was released. */
 function openMemory() {

@@ -3,13 +3,13 @@ import type { Backend } from '../backend.ts';
 import type { Budget } from '../base/budget.ts';
 import { known, NearfieldError } from '../base/error.ts';
 import type { CacheMoveRow, KvCache, Sequence } from '../kv-cache.ts';
-import { pageRows, type SpreadCacheLayout } from '../plan.ts';
-import { type Page, PagePool } from './page-pool.ts';
+import { pageRows } from '../plan.ts';
+import { type Page, type PageLayout, PagePool } from './page-pool.ts';
 import { contextFull, copyRows, PagedSequence, pagesFor } from './paged-sequence.ts';
 
 export interface KvCacheOptions {
   readonly backend: Backend;
-  readonly layout: SpreadCacheLayout;
+  readonly layout: PageLayout;
   /** Rows a sequence can hold. */
   readonly contextLength: number;
   readonly budget: Budget;
@@ -32,7 +32,7 @@ class PagedCache implements KvCache {
   readonly #partBytes: readonly number[];
   readonly #pool: PagePool;
 
-  constructor(backend: Backend, budget: Budget, layout: SpreadCacheLayout, contextLength: number) {
+  constructor(backend: Backend, budget: Budget, layout: PageLayout, contextLength: number) {
     this.contextLength = contextLength;
     this.pageBytes = layout.pageBytes;
     this.#backend = backend;

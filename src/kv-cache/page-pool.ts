@@ -4,6 +4,9 @@ import type { Budget, Reservation } from '../base/budget.ts';
 import { known, NearfieldError } from '../base/error.ts';
 import type { SpreadCacheLayout } from '../plan.ts';
 
+/** What the cache needs to know of a plan's layout. */
+export type PageLayout = Pick<SpreadCacheLayout, 'pageBytes' | 'strideBytes' | 'partBytes'>;
+
 /** Room for `pageRows` rows in all layers. */
 export interface Page {
   /** Unique among the backend's living pages. */
@@ -35,7 +38,7 @@ const zeroBytesAtATime = 1 << 16;
 export class PagePool {
   readonly #backend: Backend;
   readonly #budget: Budget;
-  readonly #layout: Pick<SpreadCacheLayout, 'pageBytes' | 'strideBytes'>;
+  readonly #layout: PageLayout;
   readonly #pagesPerSlab: number;
   readonly #slabs = new Set<Slab>();
   readonly #free: PooledPage[] = [];
@@ -43,12 +46,7 @@ export class PagePool {
   #closed = false;
 
   /** `pagesPerSequence` bounds a slab: more could not be of use to one sequence. */
-  constructor(
-    backend: Backend,
-    budget: Budget,
-    layout: Pick<SpreadCacheLayout, 'pageBytes' | 'strideBytes'>,
-    pagesPerSequence: number,
-  ) {
+  constructor(backend: Backend, budget: Budget, layout: PageLayout, pagesPerSequence: number) {
     const { pageBytes, strideBytes } = layout;
     this.#backend = backend;
     this.#budget = budget;

@@ -17,7 +17,7 @@ import {
   openKvCache,
   type Sequence,
 } from '../../src/kv-cache.ts';
-import { type CacheLayout, pageRows } from '../../src/plan.ts';
+import { pageRows } from '../../src/plan.ts';
 
 export interface ToyOptions {
   readonly vocabularySize: number;
@@ -57,7 +57,8 @@ export class ToyExecutor implements Executor {
     this.vocabularySize = options.vocabularySize;
     this.maxSelected = options.maxSelected ?? 64;
     this.contextLength = options.contextLength ?? 1 << 16;
-    const layout = { pageBytes: pageRows * rowWords * 4 } as CacheLayout;
+    const pageBytes = pageRows * rowWords * 4;
+    const layout = { pageBytes, strideBytes: pageBytes, partBytes: [pageBytes] } as const;
     this.cache = openKvCache({
       backend: this.#memory(),
       layout,

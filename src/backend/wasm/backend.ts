@@ -12,16 +12,23 @@ import { capability } from './capability.ts';
 import { controlWords, instantiateKernels, scratchBytesPerThread, scratchOffset } from './control.ts';
 import { writeDescriptions } from './description.ts';
 import { type DotVariant, dotVariants } from './dot-variant.ts';
-import { LinearMemory } from './memory.ts';
+import { LinearMemory, memoryLimitBytes } from './memory.ts';
 import { packWeight } from './pack-weight.ts';
 import { weightSize } from './packing.ts';
 import { TapeProgram } from './program.ts';
+import { openShards, type Shard } from './sharded-backend.ts';
 import { SingleThread, type TapeRunner, ThreadPool } from './threads.ts';
 
 /** More threads than this have not been seen to help memory-bound decoding. */
 const mostThreads = 16;
 
 export async function openWasmBackend(options: BackendOptions): Promise<Backend> {
+  const { memories = 1 } = options;
+  return memories === 1 ? openMachine(options) : openShards(memories, () => openMachine(options));
+}
+
+/** One memory and its threads. */
+async function openMachine(options: BackendOptions): Promise<WasmBackend> {
   const wanted = options.threads ?? Math.min(processorCount(), mostThreads);
   if (!Number.isInteger(wanted) || wanted < 1 || wanted > 256) {
     throw new NearfieldError(
@@ -32,7 +39,8 @@ export async function openWasmBackend(options: BackendOptions): Promise<Backend>
   const shared = canShareMemory();
   const threads = shared ? wanted : 1;
   const module = await loadKernels(shared, options.assets);
-  const memory = new LinearMemory(scratchOffset + threads * scratchBytesPerThread, shared);
+  const limitBytes = limitOf(options.memoryBytes);
+  const memory = new LinearMemory(scratchOffset + threads * scratchBytesPerThread, shared, limitBytes);
   const control = new Int32Array(memory.memory.buffer);
   control[controlWords.threads] = threads;
   control[controlWords.scratchBase] = scratchOffset;
@@ -44,6 +52,11 @@ export async function openWasmBackend(options: BackendOptions): Promise<Backend>
   return new WasmBackend(memory, runner, dots);
 }
 
+function limitOf(memoryBytes: number = memoryLimitBytes): number {
+  if (memoryBytes >= 2 ** 20) return Math.min(memoryBytes, memoryLimitBytes);
+  throw new NearfieldError('bad-argument', `memoryBytes is at least 1 MiB, not ${memoryBytes}`);
+}
+
 interface WasmRegion extends Region {
   readonly offset: number;
 }
@@ -52,7 +65,7 @@ interface WasmWeight extends PackedWeight {
   readonly offset: number;
 }
 
-class WasmBackend implements Backend {
+class WasmBackend implements Shard {
   readonly name = 'wasm';
   readonly threads: number;
   readonly #memory: LinearMemory;
@@ -71,14 +84,26 @@ class WasmBackend implements Backend {
   }
 
   describe(): Capability {
-    return capability;
+    return { ...capability, addressableBytes: this.#memory.roomBytes };
   }
 
   allocate(byteLength: number, purpose: string): WasmRegion {
-    const offset = this.#memory.allocate(byteLength, purpose);
+    return this.allocateAt(this.freeOffset(byteLength, 0), byteLength, purpose);
+  }
+
+  freeOffset(byteLength: number, from: number): number {
+    return this.#memory.freeOffset(byteLength, from);
+  }
+
+  allocateAt(offset: number, byteLength: number, purpose: string): WasmRegion {
+    this.#memory.allocateAt(offset, byteLength, purpose);
     this.#memory.view(offset, byteLength).fill(0);
     this.#regionBytes += byteLength;
     return { offset, addressWords: offset / 4, byteLength };
+  }
+
+  view(region: Region, offsetBytes: number, byteLength: number): Uint8Array {
+    return this.#memory.view((region as WasmRegion).offset + offsetBytes, byteLength);
   }
 
   release(region: Region): void {

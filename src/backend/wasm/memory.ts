@@ -1,12 +1,15 @@
 /** The backend's WebAssembly memory and who has which part of it. */
 import { NearfieldError } from '../../base/error.ts';
+import { printBytes } from '../../base/print-bytes.ts';
 
 const pageBytes = 65536;
 /** Memory grows at least by this much at a time. */
 const growthPages = 64;
 const alignmentBytes = 64;
-/** A 32-bit memory ends here. */
-export const memoryLimitBytes = 65536 * pageBytes;
+/** Staging of the weights that are packed at a time, tapes and tables, and what is lost between regions. */
+const passingBytes = 48 << 20;
+/** A 32-bit memory has one page more; without it the end of a region is never 2^32, which kernels would take for 0. */
+export const memoryLimitBytes = 65535 * pageBytes;
 
 interface Span {
   offset: number;
@@ -20,14 +23,17 @@ export class LinearMemory {
   readonly #free: Span[] = [];
   readonly #taken = new Map<number, number>();
   readonly #shared: boolean;
+  readonly #limitBytes: number;
+  readonly #reservedBytes: number;
   #end: number;
   #bytes: Uint8Array;
 
   /** Everything below `reservedBytes` belongs to the control block and the kernels' constants. */
-  constructor(reservedBytes: number, shared: boolean) {
+  constructor(reservedBytes: number, shared: boolean, limitBytes: number = memoryLimitBytes) {
     const initial = Math.ceil(reservedBytes / pageBytes);
+    const maximum = Math.max(initial, Math.floor(limitBytes / pageBytes));
     try {
-      this.memory = new WebAssembly.Memory({ initial, maximum: memoryLimitBytes / pageBytes, shared });
+      this.memory = new WebAssembly.Memory({ initial, maximum, shared });
     } catch (cause) {
       throw new NearfieldError(
         'out-of-budget',
@@ -36,8 +42,15 @@ export class LinearMemory {
       );
     }
     this.#shared = shared;
+    this.#limitBytes = maximum * pageBytes;
+    this.#reservedBytes = reservedBytes;
     this.#end = initial * pageBytes;
     this.#bytes = new Uint8Array(this.memory.buffer);
+  }
+
+  /** Bytes that a model may fill: all but what is reserved, and what weights pass through while they are packed. */
+  get roomBytes(): number {
+    return this.#limitBytes - this.#reservedBytes - Math.min(passingBytes, this.#limitBytes / 8);
   }
 
   get bytes(): Uint8Array {
@@ -59,19 +72,33 @@ export class LinearMemory {
 
   /** Offset of free bytes, aligned to 64; what is in them is undefined. */
   allocate(byteLength: number, purpose: string): number {
-    const size = Math.max(alignmentBytes, Math.ceil(byteLength / alignmentBytes) * alignmentBytes);
-    let span = this.#free.find((candidate) => candidate.byteLength >= size);
-    if (!span) {
-      this.#grow(size, purpose);
-      span = this.#free.findLast((candidate) => candidate.byteLength >= size);
-    }
-    if (!span) throw new NearfieldError('internal', 'Memory grew but has no room');
-    const { offset } = span;
-    span.offset += size;
-    span.byteLength -= size;
-    if (span.byteLength === 0) this.#free.splice(this.#free.indexOf(span), 1);
-    this.#taken.set(offset, size);
+    const offset = this.freeOffset(byteLength, 0);
+    this.allocateAt(offset, byteLength, purpose);
     return offset;
+  }
+
+  /** The lowest offset from `from` on, a multiple of 64, where so many bytes are free or would be if the memory grew. */
+  freeOffset(byteLength: number, from: number): number {
+    const size = sizeOf(byteLength);
+    const inside = this.#free.find((span) => end(span) - Math.max(span.offset, from) >= size);
+    const last = this.#free.at(-1);
+    const tail = last && end(last) === this.#end ? last.offset : this.#end;
+    return Math.max(inside?.offset ?? tail, from);
+  }
+
+  /** Takes the bytes at an offset that `freeOffset` gave. */
+  allocateAt(offset: number, byteLength: number, purpose: string): void {
+    const size = sizeOf(byteLength);
+    if (offset + size > this.#end) this.#growTo(offset + size, byteLength, purpose);
+    const index = this.#free.findIndex((span) => span.offset <= offset && end(span) >= offset + size);
+    const span = this.#free[index];
+    if (!span) throw new NearfieldError('internal', `${purpose} is put where there is no room`);
+    const parts = [
+      { offset: span.offset, byteLength: offset - span.offset },
+      { offset: offset + size, byteLength: end(span) - offset - size },
+    ];
+    this.#free.splice(index, 1, ...parts.filter((part) => part.byteLength > 0));
+    this.#taken.set(offset, size);
   }
 
   release(offset: number): void {
@@ -86,8 +113,8 @@ export class LinearMemory {
     const index = this.#free.findIndex((other) => other.offset > span.offset);
     const place = index === -1 ? this.#free.length : index;
     const [before, after] = [this.#free[place - 1], this.#free[place]];
-    const joinsBefore = before !== undefined && before.offset + before.byteLength === span.offset;
-    const joinsAfter = after !== undefined && span.offset + span.byteLength === after.offset;
+    const joinsBefore = before !== undefined && end(before) === span.offset;
+    const joinsAfter = after !== undefined && end(span) === after.offset;
     if (joinsBefore) {
       before.byteLength += span.byteLength;
       if (joinsAfter) {
@@ -102,16 +129,14 @@ export class LinearMemory {
     }
   }
 
-  #grow(byteLength: number, purpose: string): void {
-    const last = this.#free.at(-1);
-    const atEnd = last && last.offset + last.byteLength === this.#end ? last.byteLength : 0;
-    const pages = Math.ceil((byteLength - atEnd) / pageBytes);
-    const most = (memoryLimitBytes - this.#end) / pageBytes;
+  #growTo(wantedEnd: number, byteLength: number, purpose: string): void {
+    const pages = Math.ceil((wantedEnd - this.#end) / pageBytes);
+    const most = (this.#limitBytes - this.#end) / pageBytes;
     const asked = Math.min(Math.max(pages, growthPages), most);
     if (asked < pages) {
       throw new NearfieldError(
         'out-of-budget',
-        `${purpose} needs ${byteLength} bytes, but a WebAssembly memory ends at 4 GiB and ${this.#end - atEnd} bytes are used; use a smaller model or context`,
+        `${purpose} needs ${byteLength} bytes, but a WebAssembly memory ends at ${printBytes(this.#limitBytes)} and ${wantedEnd - byteLength} bytes are used; use a smaller model or context`,
       );
     }
     try {
@@ -127,3 +152,8 @@ export class LinearMemory {
     this.#end += asked * pageBytes;
   }
 }
+
+const end = (span: Span): number => span.offset + span.byteLength;
+
+const sizeOf = (byteLength: number): number =>
+  Math.max(alignmentBytes, Math.ceil(byteLength / alignmentBytes) * alignmentBytes);
