@@ -1,21 +1,25 @@
 /** Opens everything an engine needs on this thread, from the file to the executor; on failure frees it in reverse order. */
 import { openModel } from '../architecture.ts';
-import { openBackend } from '../backend.ts';
 import { Cleanup } from '../base/cleanup.ts';
 import { NearfieldError, throwIfAborted } from '../base/error.ts';
 import { openCheckpoint } from '../checkpoint.ts';
 import type { Engine, LoadOptions, ModelInput } from '../engine.ts';
 import { openExecutor } from '../executor.ts';
 import { openKvCache } from '../kv-cache.ts';
-import { makePlan } from '../plan.ts';
 import { openTokenizer } from '../tokenizer.ts';
 import { loadWeights, openBudget } from '../weights.ts';
 import { openChat } from './chat.ts';
 import { LocalEngine } from './local-engine.ts';
 import { hashModel } from './model-hash.ts';
+import { openMachine, rowsWithRoom } from './open-machine.ts';
 import { defaultBackend, defaultCacheType, defaultChunkRows, selectedRows } from './pass-bounds.ts';
 
-export async function loadLocalEngine(input: ModelInput, options: LoadOptions): Promise<Engine> {
+export interface LocalLoadOptions extends LoadOptions {
+  /** Where each memory of the backend ends (`BackendOptions`). */
+  readonly memoryBytes?: number;
+}
+
+export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptions): Promise<Engine> {
   const began = performance.now();
   const { signal, onProgress, assets, headers } = options;
   const opened = new Cleanup();
@@ -29,21 +33,25 @@ export async function loadLocalEngine(input: ModelInput, options: LoadOptions): 
     const chat = openChat(checkpoint.metadata, tokenizer);
     const name =
       options.backend === 'auto' || options.backend === undefined ? defaultBackend : options.backend;
-    const threads = options.threads === undefined ? {} : { threads: options.threads };
-    const open = openBackend(name, { ...threads, ...(assets ? { assets } : {}) });
-    const backend = opened.add(await open, (machine) => machine.close());
+    const { threads, memoryBytes, cacheType = defaultCacheType(name) } = options;
+    const machineOptions = {
+      ...(threads === undefined ? {} : { threads }),
+      ...(memoryBytes === undefined ? {} : { memoryBytes }),
+      ...(assets ? { assets } : {}),
+    };
     const maxRows = wholeOption('chunkRows', options.chunkRows ?? defaultChunkRows, 1 << 16);
-    const graph = model.build({ maxRows, maxSelected: Math.min(maxRows, selectedRows) });
-    const cacheType = options.cacheType ?? defaultCacheType(name);
-    const plan = makePlan(graph, backend.describe(), { cacheType });
     const trained = model.description.contextLength;
     const contextLength = wholeOption('contextLength', options.contextLength ?? trained, 1 << 24);
+    const graph = model.build({ maxRows, maxSelected: Math.min(maxRows, selectedRows) });
+    const planOptions = { cacheType, cacheRows: rowsWithRoom(options.contextLength, trained) };
+    const { backend, plan } = await openMachine(name, machineOptions, graph, planOptions, opened);
     const cache = opened.add(openKvCache({ backend, layout: plan.cache, contextLength, budget }), (pages) =>
       pages.close(),
     );
     const weights = opened.add(
       await loadWeights({
         weights: graph.weights,
+        memoryOf: plan.memoryOf,
         checkpoint,
         backend,
         budget,

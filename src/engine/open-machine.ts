@@ -1,0 +1,47 @@
+/** Opens a backend for a graph: with one memory where that holds the model, else with as many as the plan is spread over. */
+import { type Backend, type BackendName, type BackendOptions, openBackend } from '../backend.ts';
+import type { Cleanup } from '../base/cleanup.ts';
+import { NearfieldError } from '../base/error.ts';
+import { printBytes } from '../base/print-bytes.ts';
+import type { Graph } from '../graph.ts';
+import { addressablePages, makePlan, type Plan, type PlanOptions } from '../plan.ts';
+
+/** Rows of cache that a model has room for at least where the caller states no context. */
+const roomyRows = 8192;
+
+/** Rows of cache that memories are chosen for: all of a context that was asked for, of a long one that was not some. */
+export function rowsWithRoom(stated: number | undefined, trained: number): number {
+  return stated ?? Math.min(trained, roomyRows);
+}
+
+export interface Machine {
+  readonly backend: Backend;
+  readonly plan: Plan;
+}
+
+/** Throws `out-of-budget` where no number of memories holds the model, whatever `openBackend` throws, and `unsupported`. */
+export async function openMachine(
+  name: BackendName,
+  options: BackendOptions,
+  graph: Graph,
+  wanted: PlanOptions,
+  opened: Cleanup,
+): Promise<Machine> {
+  const open = async (memories: number): Promise<Backend> =>
+    opened.add(await openBackend(name, { ...options, memories }), (machine) => machine.close());
+  const first = await open(1);
+  const capability = first.describe();
+  const plan = makePlan(graph, capability, wanted);
+  if (addressablePages(plan, capability) < 1) {
+    const weightBytes = plan.weightBytes.reduce((sum, bytes) => sum + bytes, 0);
+    throw new NearfieldError(
+      'out-of-budget',
+      `The model does not fit: its weights take ${printBytes(weightBytes)}, the ${name} backend has ` +
+        `${capability.mostMemories} memories of ${printBytes(capability.addressableBytes)} for whole layers and their cache; use a smaller model`,
+    );
+  }
+  const memories = plan.weightBytes.length;
+  if (memories === 1) return { backend: first, plan };
+  await first.close();
+  return { backend: await open(memories), plan };
+}
