@@ -16,8 +16,12 @@ export interface ByteSource {
   /** For messages: a path, URL or file name. */
   readonly name: string;
   readonly byteLength: number;
-  /** Fills all of `target` from `offset`; rejects with code `io` or `bad-file` when the bytes are not there. `target` may view a SharedArrayBuffer. */
-  readInto(offset: number, target: Uint8Array, signal?: AbortSignal): Promise<void>;
+  /**
+   * Fills all of `target` from `offset`; rejects with code `io` or `bad-file` when the bytes are not there. `target` may
+   * view a SharedArrayBuffer. A caller that will read on from here, in order and with the same signal, says with
+   * `readsOnTo` where it will end: a remote source may ask for all of that at once.
+   */
+  readInto(offset: number, target: Uint8Array, signal?: AbortSignal, readsOnTo?: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -79,8 +83,17 @@ export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   /** Sum over all parts. */
   readonly byteLength: number;
-  /** Reads `target.byteLength` bytes of a tensor from `offset` within it. */
-  read(entry: TensorEntry, offset: number, target: Uint8Array, signal?: AbortSignal): Promise<void>;
+  /**
+   * Reads `target.byteLength` bytes of a tensor from `offset` within it. A caller that will read on from here, in order and
+   * with the same signal, gives as `last` the tensor of the same part at whose end it will stop.
+   */
+  read(
+    entry: TensorEntry,
+    offset: number,
+    target: Uint8Array,
+    signal?: AbortSignal,
+    last?: TensorEntry,
+  ): Promise<void>;
   close(): Promise<void>;
 }
 

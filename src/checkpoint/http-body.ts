@@ -1,6 +1,10 @@
 /** The answer to an HTTP request: what its head says, and its bytes, which must not stop coming. */
 import { NearfieldError } from '../base/error.ts';
 
+/** Fetched bytes are copied through this much. */
+const pieceBytes = 64 * 1024;
+const nothing: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+
 /** Worth another try: the network, or a server that is busy. */
 export class TransientFailure extends Error {}
 
@@ -14,6 +18,9 @@ export class Body {
   readonly entityTag: string | undefined;
   readonly #response: Response;
   readonly #silence: SilenceLimit;
+  #reader: PieceReader | undefined;
+  /** Of the last piece that came, what nobody has taken yet. */
+  #rest: Uint8Array<ArrayBuffer> = nothing;
 
   constructor(response: Response, silence: SilenceLimit) {
     const { headers } = response;
@@ -24,17 +31,20 @@ export class Body {
     this.entityTag = headers.get('etag') ?? undefined;
     this.#response = response;
     this.#silence = silence;
+    silence.pause();
   }
 
-  /** Fills `target` as far as the answer goes, at most to its end; the bytes it got. */
+  /** Fills `target` with the bytes that come next, as far as the answer goes; how many it got. */
   async readInto(target: Uint8Array): Promise<number> {
     let done = 0;
     try {
-      for await (const piece of this.pieces()) {
+      while (done < target.byteLength) {
+        const piece = await this.#next();
+        if (!piece) break;
         const part = piece.subarray(0, target.byteLength - done);
         target.set(part, done);
         done += part.byteLength;
-        if (done === target.byteLength) break;
+        this.#rest = piece.subarray(part.byteLength);
       }
     } catch (error) {
       // What arrived before the line broke is good; the caller asks for the rest.
@@ -44,25 +54,55 @@ export class Body {
   }
 
   async *pieces(): AsyncGenerator<Uint8Array> {
-    const reader = this.#response.body?.getReader();
+    for (let piece = await this.#next(); piece; piece = await this.#next()) yield piece.slice();
+  }
+
+  /** Undefined at the end of the answer. */
+  async #next(): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const rest = this.#rest;
+    this.#rest = nothing;
+    if (rest.byteLength > 0) return rest;
+    this.#reader ??= readPieces(this.#response.body);
+    this.#silence.restart();
     try {
-      while (reader) {
-        this.#silence.restart();
-        const { done, value } = await reader.read();
-        if (done) break;
-        yield value;
-      }
+      return await this.#reader.next();
     } catch (error) {
       throw this.#silence.explain(error);
     } finally {
-      this.#silence.end();
-      await reader?.cancel().catch(() => {});
+      this.#silence.pause();
     }
   }
 
+  /** Lets go of the connection; harmless when repeated. */
   async cancel(): Promise<void> {
     this.#silence.end();
-    await this.#response.body?.cancel().catch(() => {});
+    this.#rest = nothing;
+    await (this.#reader ?? this.#response.body)?.cancel().catch(() => {});
+  }
+}
+
+interface PieceReader {
+  /** The bytes that come next, valid until it is asked again; undefined at the end. */
+  next(): Promise<Uint8Array<ArrayBuffer> | undefined>;
+  cancel(): Promise<void>;
+}
+
+/** Through one small buffer, which stays in the processor's cache, where the host can do that; else piece by piece as they come. */
+function readPieces(body: ReadableStream<Uint8Array<ArrayBuffer>> | null): PieceReader {
+  if (!body) return { next: async () => undefined, cancel: async () => {} };
+  let buffer = new ArrayBuffer(pieceBytes);
+  try {
+    const reader = body.getReader({ mode: 'byob' });
+    const next = async () => {
+      const { value } = await reader.read(new Uint8Array(buffer));
+      if (!value || value.byteLength === 0) return undefined;
+      buffer = value.buffer;
+      return value;
+    };
+    return { next, cancel: () => reader.cancel() };
+  } catch {
+    const reader = body.getReader();
+    return { next: async () => (await reader.read()).value, cancel: () => reader.cancel() };
   }
 }
 
@@ -90,8 +130,13 @@ export class SilenceLimit {
     this.#timer = setTimeout(this.#onAbort, this.#limitMs);
   }
 
-  end(): void {
+  /** Nothing is waited for: the reader takes its time. */
+  pause(): void {
     clearTimeout(this.#timer);
+  }
+
+  end(): void {
+    this.pause();
     this.#caller?.removeEventListener('abort', this.#onAbort);
   }
 

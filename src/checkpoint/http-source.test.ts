@@ -68,6 +68,126 @@ test('an answer that breaks off is resumed where it ended', async (t) => {
   assert.ok((starts[3] ?? 0) > 2 * MiB, `${starts}`);
 });
 
+/** Serves the file and writes down each range asked for; the answers beyond the head come a piece at a time. */
+async function serveStreams(t: TestContext, pieceBytes = 100_000) {
+  const ranges: [number, number][] = [];
+  const open = new Set<ServerResponse>();
+  const url = await serve(t, (request, response) => {
+    const [start, end] = answerRange(request, response);
+    ranges.push([start, end]);
+    open.add(response);
+    response.on('close', () => open.delete(response));
+    let at = start;
+    const more = (): void => {
+      const piece = file.subarray(at, Math.min(end, at + pieceBytes));
+      at += piece.byteLength;
+      if (at >= end) response.end(piece);
+      else if (!response.destroyed) response.write(piece, more);
+    };
+    more();
+  });
+  return { source: await openHttpSource(url, quick), ranges, open };
+}
+
+test('who says how far it reads on gets all of it with one request, small gaps included', async (t) => {
+  const { source, ranges } = await serveStreams(t);
+  const [from, to] = [1.5 * MiB, file.byteLength - 3];
+  const { signal } = new AbortController();
+  for (const [offset, size] of [
+    [from, 10],
+    [from + 10, 300_000],
+    [from + 300_100, 70_000],
+    [to - 20, 20],
+  ] as const) {
+    const target = new Uint8Array(new SharedArrayBuffer(size));
+    await source.readInto(offset, target, signal, to);
+    assert.ok(Buffer.from(target).equals(file.subarray(offset, offset + size)), `${size} bytes at ${offset}`);
+  }
+  assert.deepEqual(ranges.slice(1), [
+    [from, to],
+    [to - 20, to],
+  ]);
+  await source.close();
+});
+
+test('reads elsewhere, side by side or under another signal have requests of their own', async (t) => {
+  const { source, ranges, open } = await serveStreams(t);
+  const to = 3 * MiB;
+  const read = async (offset: number, signal?: AbortSignal) => {
+    const target = new Uint8Array(1000);
+    await source.readInto(offset, target, signal, to);
+    assert.deepEqual(target, file.slice(offset, offset + 1000));
+  };
+  await read(2 * MiB);
+  await read(MiB + 5);
+  assert.deepEqual(ranges.splice(0).slice(1), [
+    [2 * MiB, to],
+    [MiB + 5, to],
+  ]);
+  await Promise.all([read(MiB + 1005), read(MiB + 1005)]);
+  assert.equal(ranges.splice(0).length, 1, 'one goes on, the other asks');
+  await read(MiB + 2005, new AbortController().signal);
+  assert.equal(ranges.length, 1);
+  await source.close();
+  while (open.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+});
+
+test('a reader that takes its time is no silence', async (t) => {
+  const url = await serve(t, (request, response) => {
+    const [start, end] = answerRange(request, response);
+    response.end(file.subarray(start, end));
+  });
+  const source = await openHttpSource(url, { retryDelaysMs: [], silenceMs: 200 });
+  const target = new Uint8Array(1000);
+  await source.readInto(2 * MiB, target, undefined, 3 * MiB);
+  await new Promise((resolve) => setTimeout(resolve, 400));
+  await source.readInto(2 * MiB + 1000, target, undefined, 3 * MiB);
+  assert.deepEqual(target, file.slice(2 * MiB + 1000, 2 * MiB + 2000));
+  await source.close();
+});
+
+test('an answer that is read on from and breaks off is resumed, and an abort ends it', async (t) => {
+  const starts: number[] = [];
+  const url = await serve(t, (request, response) => {
+    const [start, end] = answerRange(request, response);
+    starts.push(start);
+    if (starts.length !== 2) return response.end(file.subarray(start, end));
+    response.write(file.subarray(start, start + 5000), () => setTimeout(() => response.destroy(), 100));
+  });
+  const source = await openHttpSource(url, quick);
+  const controller = new AbortController();
+  const target = new Uint8Array(4000);
+  for (const offset of [2 * MiB, 2 * MiB + 4000]) {
+    await source.readInto(offset, target, controller.signal, 3 * MiB);
+    assert.deepEqual(target, file.slice(offset, offset + 4000));
+  }
+  assert.ok(starts.length >= 3, `${starts}`);
+  controller.abort();
+  await assert.rejects(source.readInto(2 * MiB + 8000, target, controller.signal), { code: 'aborted' });
+  await source.close();
+});
+
+test('a host whose answers cannot be read into a buffer is served, too', async () => {
+  const fetch = async (_: unknown, init?: RequestInit) => {
+    const [, first, last] = /bytes=(\d+)-(\d+)/.exec(new Headers(init?.headers).get('range') ?? '') ?? [];
+    const bytes = file.slice(Number(first), Number(last) + 1);
+    const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+      start(controller) {
+        for (let at = 0; at < bytes.byteLength; at += 70_001)
+          controller.enqueue(bytes.slice(at, at + 70_001));
+        controller.close();
+      },
+    });
+    const headers = { 'content-range': `bytes ${first}-${last}/${file.byteLength}` };
+    return new Response(body, { status: 206, headers });
+  };
+  const source = await openHttpSource(new URL('https://example.org/x.gguf'), { fetch });
+  const target = new Uint8Array(200_000);
+  await source.readInto(1.5 * MiB, target, undefined, 3 * MiB);
+  assert.ok(Buffer.from(target).equals(file.subarray(1.5 * MiB, 1.5 * MiB + 200_000)));
+  await source.close();
+});
+
 test('a server that never delivers is given up on', async (t) => {
   let requestCount = 0;
   const url = await serve(t, (request, response) => {

@@ -10,6 +10,8 @@ import { memorySource } from './memory-source.ts';
 const firstRangeBytes = 1024 * 1024;
 /** A server without ranges is good enough for files below this: they are kept in memory. */
 const wholeFileLimitBytes = 64 * 1024 * 1024;
+/** Bytes that are read and dropped rather than asked around: padding, a small tensor that is not wanted. */
+const longestGapBytes = 256 * 1024;
 
 export async function openHttpSource(
   url: URL,
@@ -48,12 +50,23 @@ async function sourceOf(
   return new HttpSource(client, byteLength, body.entityTag, head);
 }
 
+/** An answer that is being read, and where in the file. */
+interface Stream {
+  readonly body: Body;
+  /** Of whoever asked for it: its abort ends the stream. */
+  readonly signal: AbortSignal | undefined;
+  position: number;
+}
+
 class HttpSource implements ByteSource {
   readonly name: string;
   readonly byteLength: number;
   readonly #client: HttpClient;
   readonly #entityTag: string | undefined;
   readonly #head: Uint8Array;
+  /** What is left of an answer to somebody who reads on; nobody reads from it now. */
+  #idle: Stream | undefined;
+  #closed = false;
 
   constructor(client: HttpClient, byteLength: number, entityTag: string | undefined, head: Uint8Array) {
     this.name = client.name;
@@ -63,7 +76,13 @@ class HttpSource implements ByteSource {
     this.#head = head;
   }
 
-  async readInto(offset: number, target: Uint8Array, signal?: AbortSignal): Promise<void> {
+  /** Where the caller reads on, one request brings it all, as fast as the caller takes it. */
+  async readInto(
+    offset: number,
+    target: Uint8Array,
+    signal?: AbortSignal,
+    readsOnTo = offset + target.byteLength,
+  ): Promise<void> {
     throwIfAborted(signal);
     checkRange(this, offset, target.byteLength);
     const known = this.#head.subarray(offset, offset + target.byteLength);
@@ -72,13 +91,49 @@ class HttpSource implements ByteSource {
     // Each failure resumes where it broke off; the retries are counted anew after progress.
     while (done < target.byteLength) {
       done += await this.#client.retry(signal, () =>
-        this.#readSome(offset + done, target.subarray(done), signal),
+        this.#readSome(offset + done, target.subarray(done), signal, readsOnTo),
       );
     }
   }
 
-  async #readSome(offset: number, target: Uint8Array, signal: AbortSignal | undefined): Promise<number> {
-    const body = await this.#client.get(offset, offset + target.byteLength - 1, signal);
+  async #readSome(
+    offset: number,
+    target: Uint8Array,
+    signal: AbortSignal | undefined,
+    readsOnTo: number,
+  ): Promise<number> {
+    const end = Math.min(Math.max(readsOnTo, offset + target.byteLength), this.byteLength);
+    const stream = (await this.#takeIdle(offset, signal)) ?? (await this.#openStream(offset, end, signal));
+    let keeps = false;
+    try {
+      const byteCount = await stream.body.readInto(target);
+      if (byteCount === 0) throw new TransientFailure('the answer was empty');
+      stream.position += byteCount;
+      keeps = byteCount === target.byteLength && stream.position < end;
+      return byteCount;
+    } finally {
+      if (keeps && !this.#idle && !this.#closed) this.#idle = stream;
+      else await stream.body.cancel();
+    }
+  }
+
+  /** The idle stream where it goes on at `offset`, or a little before; any other is ended. */
+  async #takeIdle(offset: number, signal: AbortSignal | undefined): Promise<Stream | undefined> {
+    const stream = this.#idle;
+    this.#idle = undefined;
+    if (!stream) return undefined;
+    const gap = offset - stream.position;
+    if (stream.signal === signal && gap >= 0 && gap <= longestGapBytes) {
+      const skipped = await stream.body.readInto(new Uint8Array(gap));
+      stream.position += skipped;
+      if (skipped === gap) return stream;
+    }
+    await stream.body.cancel();
+    return undefined;
+  }
+
+  async #openStream(offset: number, end: number, signal: AbortSignal | undefined): Promise<Stream> {
+    const body = await this.#client.get(offset, end - 1, signal);
     try {
       if (body.status !== 206) {
         throw new NearfieldError(
@@ -93,15 +148,19 @@ class HttpSource implements ByteSource {
         );
       }
       checkBodyRange(this.name, body, offset, this.byteLength);
-      const byteCount = await body.readInto(target);
-      if (byteCount === 0) throw new TransientFailure('the answer was empty');
-      return byteCount;
-    } finally {
+      return { body, signal, position: offset };
+    } catch (error) {
       await body.cancel();
+      throw error;
     }
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    this.#closed = true;
+    const stream = this.#idle;
+    this.#idle = undefined;
+    await stream?.body.cancel();
+  }
 }
 
 /** Throws unless the answer begins at `offset` of a file of `byteLength` bytes, as far as the server lets us see. */

@@ -32,7 +32,13 @@ export class PartsCheckpoint implements Checkpoint {
     this.#files = files;
   }
 
-  async read(entry: TensorEntry, offset: number, target: Uint8Array, signal?: AbortSignal): Promise<void> {
+  async read(
+    entry: TensorEntry,
+    offset: number,
+    target: Uint8Array,
+    signal?: AbortSignal,
+    last?: TensorEntry,
+  ): Promise<void> {
     const part = this.#parts[entry.part];
     const inside =
       Number.isSafeInteger(offset) && offset >= 0 && offset + target.byteLength <= entry.byteLength;
@@ -42,7 +48,8 @@ export class PartsCheckpoint implements Checkpoint {
         `${this.name}: ${target.byteLength} bytes at ${offset} are not inside tensor ${quote(entry.name)} of ${entry.byteLength} bytes`,
       );
     }
-    await part.readInto(entry.byteOffset + offset, target, signal);
+    const end = last && last.byteOffset + last.byteLength;
+    await part.readInto(entry.byteOffset + offset, target, signal, end);
   }
 
   async close(): Promise<void> {

@@ -31,8 +31,15 @@ function openFile(weights: readonly WeightValue[], read?: Checkpoint['read']) {
   const checkpoint = {
     name: 'test.gguf',
     tensors: new Map(entries.map((entry) => [entry.name, entry])),
-    async read(entry: TensorEntry, offset: number, target: Uint8Array, signal?: AbortSignal) {
+    async read(
+      entry: TensorEntry,
+      offset: number,
+      target: Uint8Array,
+      signal?: AbortSignal,
+      last?: TensorEntry,
+    ) {
       reads.push(entry.name);
+      assert.equal(last, entries[0], 'the last of the file');
       await (read ?? (async () => {}))(entry, offset, target, signal);
       target.fill(Number(entry.name.slice(4)));
     },
@@ -89,7 +96,11 @@ test('weights are read in the order of the file, a few at a time, and bound by n
       progress.push(loadedBytes);
     },
   });
-  assert.deepEqual([...new Set(reads)], weights.map(({ name }) => name).reverse());
+  const inFileOrder = weights.map(({ name }) => name).reverse();
+  assert.deepEqual(
+    reads,
+    inFileOrder.flatMap((name) => [name, name, name]),
+  );
   assert.ok(mostInFlight() >= 2 && mostInFlight() <= 3);
   assert.deepEqual(
     progress,

@@ -1,4 +1,4 @@
-/** Loads all weights of a graph: budget first, then reads and packing side by side in the file's order. */
+/** Loads all weights of a graph: budget first, then one read after the other in the file's order, and packing beside. */
 import type { Backend, PackedWeight, ReadWeight } from '../backend.ts';
 import type { Budget } from '../base/budget.ts';
 import { known, NearfieldError, throwIfAborted } from '../base/error.ts';
@@ -92,25 +92,39 @@ async function packAll(
   const stop = new AbortController();
   const forward = (): void => stop.abort(signal?.reason);
   signal?.addEventListener('abort', forward);
+  const lastOfPart = new Map(items.map(({ entry }) => [entry.part, entry]));
   const totalBytes = items.reduce((sum, { entry }) => sum + entry.byteLength, 0);
   let loadedBytes = 0;
   let next = 0;
+  /** Resolves when the weight before has been read: one reader in the order of the file is what every source is best at. */
+  let turn = Promise.resolve();
   let failure: { readonly error: unknown } | undefined;
 
   const packOne = async ({ weight, entry }: Item): Promise<void> => {
+    const before = turn;
+    let endTurn = (): void => {};
+    turn = new Promise((resolve) => {
+      endTurn = resolve;
+    });
     let furthest = 0;
     const read: ReadWeight = async (offset, target) => {
+      await before;
       throwIfAborted(stop.signal);
-      await checkpoint.read(entry, offset, target, stop.signal);
+      await checkpoint.read(entry, offset, target, stop.signal, lastOfPart.get(entry.part));
       throwIfAborted(stop.signal);
       const end = offset + target.byteLength;
       if (end <= furthest) return;
       loadedBytes += end - furthest;
       furthest = end;
+      if (end === entry.byteLength) endTurn();
       onProgress?.({ loadedBytes, totalBytes });
     };
     const memory = memoryOf?.(weight) ?? 0;
-    packed.set(weight.name, await backend.pack(weight.type, read, stop.signal, memory));
+    try {
+      packed.set(weight.name, await backend.pack(weight.type, read, stop.signal, memory));
+    } finally {
+      endTurn();
+    }
   };
   const lane = async (): Promise<void> => {
     while (next < items.length && !stop.signal.aborted) {
