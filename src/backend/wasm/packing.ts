@@ -25,7 +25,7 @@ export interface Packing {
   groupBytes(columns: number): number;
   /** `inner` of a tape entry: records, or values. */
   inner(columns: number): number;
-  /** For quantized formats: the number `unpack` in `pack.ts` knows it by, and what its scale is multiplied by. */
+  /** For quantized formats: the number `assembly/unpack.ts` knows it by, and what its scale is multiplied by. */
   readonly unpack?: { readonly format: number; readonly factor: number };
   readonly valueBytes?: number;
   /** Relative error of a packed weight; scales of K-quants are products and need rounding, affine ones may cancel. */

@@ -5,6 +5,7 @@
  */
 import { claim } from './machine';
 import { halvesExact } from './simd';
+import { BIASES, HIGH_BIASES, HIGH_SCALES, hasHalves, largestScale, SCALES, SCRATCH_BYTES, unpack } from './unpack';
 
 /**
  * Tape entry: [rows, blocks, format, source, source row bytes, weights, group bytes, group scales, description,
@@ -15,13 +16,6 @@ export function pack(args: usize, scratch: usize): void {
   const units = load<i32>(args, 36);
   for (let group = claim(units); group < units; group = claim(units)) packGroup(args, group, scratch);
 }
-
-/** Scratch of a record: codes of four rows, 32 bytes each, then sixteen float32 of each kind. */
-const SCALES: usize = 128; // of a block, or of its low half
-const HIGH_SCALES: usize = 192;
-const BIASES: usize = 256;
-const HIGH_BIASES: usize = 320;
-const SCRATCH_BYTES: usize = 384;
 
 function packGroup(args: usize, group: i32, scratch: usize): void {
   const rows = min(16, load<i32>(args) - group * 16);
@@ -34,7 +28,7 @@ function packGroup(args: usize, group: i32, scratch: usize): void {
   const kind = load<i32>(description);
   const bias = <usize>load<u32>(description, 4);
   const bytes = <usize>load<u32>(description, 12);
-  const asHalves = format < 5 || format == 10;
+  const asHalves = hasHalves(format);
   const lift: f32 = kind == 2 ? 1 : powerToTop(largestScale(format, source, rowBytes, rows, blocks));
   let w = <usize>load<u32>(args, 20) + <usize>group * <usize>load<u32>(args, 24);
   // Rows that are not there have zeros for codes and scales.
@@ -208,240 +202,6 @@ function fourBits(a: v128, b: v128, c: v128, d: v128): v128 {
   const one = i8x16.splat(1);
   const low = v128.or(v128.and(a, one), i16x8.shl(v128.and(b, one), 1));
   return v128.or(low, v128.or(i16x8.shl(v128.and(c, one), 2), i16x8.shl(v128.and(d, one), 3)));
-}
-
-/** At least the largest scale or bias of some rows: K-quants bound it by their super-blocks' factors. */
-function largestScale(format: i32, source: usize, rowBytes: usize, rows: i32, blocks: i32): f32 {
-  const superBlocks = blocks >> 3;
-  switch (format) {
-    case 0:
-    case 10:
-      return largestHalf(source, rowBytes, rows, blocks, 18, 0, 0);
-    case 1:
-      return largestHalf(source, rowBytes, rows, blocks, 20, 0, 2);
-    case 2:
-      return largestHalf(source, rowBytes, rows, blocks, 22, 0, 0);
-    case 3:
-      return largestHalf(source, rowBytes, rows, blocks, 24, 0, 2);
-    case 4:
-      return largestHalf(source, rowBytes, rows, blocks, 34, 0, 0);
-    case 5:
-      return 15 * largestHalf(source, rowBytes, rows, superBlocks, 84, 80, 82);
-    case 6:
-      return 32 * largestHalf(source, rowBytes, rows, superBlocks, 110, 108, 108);
-    case 7:
-      return 63 * largestHalf(source, rowBytes, rows, superBlocks, 144, 0, 2);
-    case 8:
-      return 63 * largestHalf(source, rowBytes, rows, superBlocks, 176, 0, 2);
-    case 9:
-      return 128 * largestHalf(source, rowBytes, rows, superBlocks, 210, 208, 208);
-    default:
-      return 32 * largestHalf(source, rowBytes, rows, superBlocks, 136, 0, 0);
-  }
-}
-
-/** Largest magnitude of two halves of every block: without the sign, halves have the order of their bits. */
-function largestHalf(
-  source: usize,
-  rowBytes: usize,
-  rows: i32,
-  blocks: i32,
-  blockBytes: usize,
-  first: usize,
-  second: usize,
-): f32 {
-  let largest: i32 = 0;
-  for (let row = 0; row < rows; row++) {
-    let p = source + <usize>row * rowBytes;
-    for (let block = 0; block < blocks; block++) {
-      largest = max(largest, max(<i32>load<u16>(p + first) & 0x7fff, <i32>load<u16>(p + second) & 0x7fff));
-      p += blockBytes;
-    }
-  }
-  return f32x4.extract_lane(halvesExact(i16x8.splat(<i16>largest)), 0);
-}
-
-// @ts-ignore: decorator
-@inline
-function half(address: usize): f32 {
-  return f32x4.extract_lane(halvesExact(v128.load16_splat(address)), 0);
-}
-
-// @ts-ignore: decorator
-@inline
-function put(place: usize, scale: f32, bias: f32): void {
-  store<f32>(place, scale, SCALES);
-  store<f32>(place, bias, BIASES);
-}
-
-/** The bits of a scale and a bias that are halves in the file, too. */
-// @ts-ignore: decorator
-@inline
-function putHalves(place: usize, scale: usize, bias: u32): void {
-  store<u32>(place, load<u16>(scale), SCALES);
-  store<u32>(place, bias, BIASES);
-}
-
-// @ts-ignore: decorator
-@inline
-function putPair(place: usize, low: f32, high: f32, lowBias: f32, highBias: f32): void {
-  store<f32>(place, low, SCALES);
-  store<f32>(place, high, HIGH_SCALES);
-  store<f32>(place, lowBias, BIASES);
-  store<f32>(place, highBias, HIGH_BIASES);
-}
-
-/** Sixteen bytes of nibbles: values 0…15 low, 16…31 high. */
-function nibbles(source: usize, out: usize): void {
-  const q = v128.load(source);
-  v128.store(out, v128.and(q, i8x16.splat(15)));
-  v128.store(out, v128.and(i16x8.shr_u(q, 4), i8x16.splat(15)), 16);
-}
-
-/**
- * Block `block` of 32 values of a row, by the number the host gives the format (`packing.ts`): codes to `out`, scales and
- * biases to their tables from `place` on.
- */
-function unpack(format: i32, row: usize, block: i32, out: usize, place: usize): void {
-  const at = <usize>block;
-  const part = block & 7;
-  switch (format) {
-    case 0: { // q4_0: half d, 16 bytes; d · (q − 8)
-      nibbles(row + at * 18 + 2, out);
-      putHalves(place, row + at * 18, 0);
-      break;
-    }
-    case 1: { // q4_1: half d, half m, 16 bytes; d · q + m
-      nibbles(row + at * 20 + 4, out);
-      putHalves(place, row + at * 20, load<u16>(row + at * 20 + 2));
-      break;
-    }
-    case 2: { // q5_0: half d, 32 high bits, 16 bytes; d · (q − 16)
-      fifthBits(row + at * 22 + 6, load<u32>(row + at * 22 + 2), out);
-      putHalves(place, row + at * 22, 0);
-      break;
-    }
-    case 3: { // q5_1: half d, half m, 32 high bits, 16 bytes; d · q + m
-      fifthBits(row + at * 24 + 8, load<u32>(row + at * 24 + 4), out);
-      putHalves(place, row + at * 24, load<u16>(row + at * 24 + 2));
-      break;
-    }
-    case 4: { // q8_0: half d, 32 signed bytes; stored plus 128
-      const p = row + at * 34;
-      v128.store(out, v128.xor(v128.load(p, 2), i8x16.splat(-128)));
-      v128.store(out, v128.xor(v128.load(p, 18), i8x16.splat(-128)), 16);
-      putHalves(place, p, 0);
-      break;
-    }
-    case 5: { // q2_k: 16 bytes of 4-bit scale and minimum, 64 bytes, half d, half dmin
-      const p = row + (at >> 3) * 84;
-      const q = p + 16 + <usize>(part >> 2) * 32;
-      for (let i: usize = 0; i < 32; i += 16) v128.store(out + i, bitsOf(q + i, (part & 3) * 2, 3));
-      const d = half(p + 80);
-      const m = half(p + 82);
-      const a = <i32>load<u8>(p + <usize>(part * 2));
-      const b = <i32>load<u8>(p + <usize>(part * 2 + 1));
-      putPair(place, d * <f32>(a & 15), d * <f32>(b & 15), -m * <f32>(a >> 4), -m * <f32>(b >> 4));
-      break;
-    }
-    case 6: { // q3_k: 32 bytes of high bits, 64 bytes, 12 bytes of 6-bit scales, half d
-      const p = row + (at >> 3) * 110;
-      const q = p + 32 + <usize>(part >> 2) * 32;
-      for (let i: usize = 0; i < 32; i += 16) {
-        const high = i16x8.shl(bitsOf(p + i, part, 1), 2);
-        v128.store(out + i, v128.or(bitsOf(q + i, (part & 3) * 2, 3), high));
-      }
-      const d = half(p + 108);
-      putPair(place, d * <f32>(threeScale(p + 96, part * 2) - 32), d * <f32>(threeScale(p + 96, part * 2 + 1) - 32), 0, 0);
-      break;
-    }
-    case 7: { // q4_k: half d, half dmin, 12 bytes of 6-bit pairs, 128 bytes
-      const p = row + (at >> 3) * 144;
-      const q = p + 16 + <usize>(part >> 1) * 32;
-      for (let i: usize = 0; i < 32; i += 16) v128.store(out + i, bitsOf(q + i, (part & 1) * 4, 15));
-      put(place, half(p) * <f32>fourScale(p + 4, part), -half(p + 2) * <f32>fourMinimum(p + 4, part));
-      break;
-    }
-    case 8: { // q5_k: half d, half dmin, 12 bytes of 6-bit pairs, 32 bytes of high bits, 128 bytes
-      const p = row + (at >> 3) * 176;
-      const q = p + 48 + <usize>(part >> 1) * 32;
-      for (let i: usize = 0; i < 32; i += 16) {
-        const high = i16x8.shl(bitsOf(p + 16 + i, part, 1), 4);
-        v128.store(out + i, v128.or(bitsOf(q + i, (part & 1) * 4, 15), high));
-      }
-      put(place, half(p) * <f32>fourScale(p + 4, part), -half(p + 2) * <f32>fourMinimum(p + 4, part));
-      break;
-    }
-    case 9: { // q6_k: 128 bytes of low nibbles, 64 of high pairs, 16 signed scales, half d
-      const p = row + (at >> 3) * 210;
-      const side = <usize>(part >> 2);
-      const quarter = part & 3;
-      const q = p + side * 64 + <usize>(quarter & 1) * 32;
-      for (let i: usize = 0; i < 32; i += 16) {
-        const high = i16x8.shl(bitsOf(p + 128 + side * 32 + i, quarter * 2, 3), 4);
-        v128.store(out + i, v128.or(bitsOf(q + i, (quarter >> 1) * 4, 15), high));
-      }
-      const d = half(p + 208);
-      const scales = p + 192 + <usize>(part * 2);
-      putPair(place, d * <f32>load<i8>(scales), d * <f32>load<i8>(scales, 1), 0, 0);
-      break;
-    }
-    case 10: { // iq4_nl: half d, 16 bytes of table indices
-      nibbles(row + at * 18 + 2, out);
-      putHalves(place, row + at * 18, 0);
-      break;
-    }
-    case 11: { // iq4_xs: half d, 16 bits of high scale pairs, 4 bytes of low scale nibbles, 128 bytes
-      const p = row + (at >> 3) * 136;
-      nibbles(p + 8 + <usize>part * 16, out);
-      const low = (<i32>load<u8>(p + 4 + <usize>(part >> 1)) >> ((part & 1) * 4)) & 15;
-      const high = (<i32>load<u16>(p + 2) >> (part * 2)) & 3;
-      put(place, half(p) * <f32>((low | (high << 4)) - 32), 0);
-      break;
-    }
-    default: { // mxfp4: exponent byte, 16 bytes of table indices
-      nibbles(row + at * 17 + 1, out);
-      put(place, reinterpret<f32>(<i32>load<u8>(row + at * 17) << 23), 0);
-    }
-  }
-}
-
-/** Of sixteen bytes the bits from `shift` on that `mask` leaves. */
-// @ts-ignore: decorator
-@inline
-function bitsOf(source: usize, shift: i32, mask: i8): v128 {
-  return v128.and(i16x8.shr_u(v128.load(source), shift), i8x16.splat(mask));
-}
-
-/** Nibbles, with bit k of `bits` above the k-th. */
-function fifthBits(source: usize, bits: u32, out: usize): void {
-  const q = v128.load(source);
-  const one = i64x2.splat(<i64>0x8040201008040201);
-  const all = i32x4.splat(<i32>bits);
-  const low = v128.and(i8x16.shuffle(all, all, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1), one);
-  const high = v128.and(i8x16.shuffle(all, all, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3), one);
-  const fifth = i8x16.splat(16);
-  const nibble = i8x16.splat(15);
-  v128.store(out, v128.or(v128.and(q, nibble), v128.and(i8x16.eq(low, one), fifth)));
-  v128.store(out, v128.or(v128.and(i16x8.shr_u(q, 4), nibble), v128.and(i8x16.eq(high, one), fifth)), 16);
-}
-
-/** 6-bit scale `j` of 16 in twelve bytes: low nibbles in the first eight, high pairs in the last four. */
-function threeScale(p: usize, j: i32): i32 {
-  const low = (<i32>load<u8>(p + <usize>(j & 7)) >> (j >= 8 ? 4 : 0)) & 15;
-  const high = (<i32>load<u8>(p + 8 + <usize>(j & 3)) >> ((j >> 2) * 2)) & 3;
-  return low | (high << 4);
-}
-
-/** 6-bit scale `j` of 8 in twelve bytes: the first four whole, the rest a nibble and two bits from above. */
-function fourScale(p: usize, j: i32): i32 {
-  if (j < 4) return <i32>load<u8>(p + <usize>j) & 63;
-  return (<i32>load<u8>(p + <usize>(j + 4)) & 15) | ((<i32>load<u8>(p + <usize>(j - 4)) >> 6) << 4);
-}
-
-function fourMinimum(p: usize, j: i32): i32 {
-  if (j < 4) return <i32>load<u8>(p + <usize>(j + 4)) & 63;
-  return (<i32>load<u8>(p + <usize>(j + 4)) >> 4) | ((<i32>load<u8>(p + <usize>j) >> 6) << 4);
 }
 
 /** Tape entry: [rows, values per row, bytes per value, source, weights, units (groups)]: float matrices, [K, 16] a group. */
