@@ -169,6 +169,13 @@ export interface Session extends AsyncDisposable, Disposable {
   fork(): Promise<Session>;
   /** Forgets tokens from `length` on. */
   truncate(length: number): Promise<void>;
+  /**
+   * Stops computing: steps wait until `resume`, and iterations with them. Resolves when nothing of this session is computed
+   * any more, within about 100 ms; other sessions go on. Times of a generation include its pauses.
+   */
+  pause(): Promise<void>;
+  /** Goes on after `pause`; the tokens are those of a session that was not paused. */
+  resume(): Promise<void>;
   /** The session as bytes, for `Engine.restore` on the same model, backend and version. */
   save(): Promise<Uint8Array<ArrayBuffer>>;
   close(): Promise<void>;

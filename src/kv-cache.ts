@@ -45,6 +45,11 @@ export interface Sequence {
    */
   prepareToAppend(): readonly CacheMoveRow[];
   /**
+   * Takes the pages for so many more rows now, so that none of their appends can run out of budget; `forget` gives them
+   * back. Throws `context-full` or `out-of-budget`, and takes none then.
+   */
+  reserve(rowCount: number): void;
+  /**
    * Appends a row under `parent`: a pending cache row, or `committed - 1` for a child of the committed prefix. While every
    * pending row is the child of the one before it the rows are a chain; the first other parent makes them a tree.
    * Throws `context-full` beyond the context, `out-of-budget` where no page can be had, `bad-argument` for a parent that

@@ -3,7 +3,9 @@ import { NearfieldError } from '../base/error.ts';
 import { decodeText, type Proposer, type ProposerName } from '../decoder.ts';
 import type { GeneratedToken, GenerateOptions, Generation, GenerationResult, Prompt } from '../engine.ts';
 import type { Sequence } from '../kv-cache.ts';
+import { computeChain } from './compute-chain.ts';
 import type { EngineParts } from './local-engine.ts';
+import type { SessionExecutor } from './pausable-executor.ts';
 
 /** A sequence and the ids of its rows, with one more. */
 export interface Timeline {
@@ -17,6 +19,7 @@ export interface SessionHold {
   begin(generation: LocalGeneration): () => void;
   /** The session's proposer of that name: it keeps what it has learnt from one generation to the next. */
   openProposer(name: ProposerName): Proposer;
+  readonly executor: SessionExecutor;
 }
 
 const perSecond = (count: number, milliseconds: number): number =>
@@ -27,8 +30,7 @@ export class LocalGeneration implements Generation {
   readonly #timeline: Timeline;
   readonly #prompt: Prompt;
   readonly #options: GenerateOptions;
-  readonly #begin: () => () => void;
-  readonly #openProposer: (name: ProposerName) => Proposer;
+  readonly #hold: SessionHold;
   #iterator: AsyncGenerator<GeneratedToken, void, void> | undefined;
   readonly #outcome: Promise<GenerationResult>;
   #begun = false;
@@ -46,8 +48,7 @@ export class LocalGeneration implements Generation {
     this.#timeline = timeline;
     this.#prompt = prompt;
     this.#options = options;
-    this.#begin = () => hold.begin(this);
-    this.#openProposer = hold.openProposer;
+    this.#hold = hold;
     this.#outcome = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -82,7 +83,7 @@ export class LocalGeneration implements Generation {
 
   async *#run(): AsyncGenerator<GeneratedToken, void, void> {
     this.#begun = true;
-    const end = this.#begin();
+    const end = this.#hold.begin(this);
     try {
       yield* this.#generate();
     } catch (error) {
@@ -94,7 +95,8 @@ export class LocalGeneration implements Generation {
   }
 
   async *#generate(): AsyncGenerator<GeneratedToken, void, void> {
-    const { tokenizer, executor, contextLength } = this.#parts;
+    const { tokenizer, contextLength } = this.#parts;
+    const { executor } = this.#hold;
     const { sequence, tokens } = this.#timeline;
     const options = this.#options;
     const began = performance.now();
@@ -109,7 +111,7 @@ export class LocalGeneration implements Generation {
       ...rest
     } = options;
     const { stop, logprobs, signal, ...sampling } = rest;
-    const proposer = this.#openProposer(decoder);
+    const proposer = this.#hold.openProposer(decoder);
     const decoding = decodeText(
       { executor, sequence, contextLength, tokens },
       proposer,
@@ -189,41 +191,34 @@ export class LocalGeneration implements Generation {
     return ids;
   }
 
-  /** Computes the prompt's rows but the last, which the first step of decoding takes. Returns how many were there already. */
+  /**
+   * Computes the prompt's rows but the last, which the first step of decoding takes. Returns how many were there already.
+   * An abort or a failure keeps the passes that were done.
+   */
   async #prefill(promptTokens: readonly number[]): Promise<number> {
-    const { executor } = this.#parts;
     const { sequence, tokens } = this.#timeline;
     const { signal, onPrompt } = this.#options;
     const common = commonLength(tokens, promptTokens, Math.min(sequence.committed, promptTokens.length - 1));
     sequence.forget(common);
-    tokens.length = common;
     const fresh = promptTokens.slice(common, -1);
-    const last = promptTokens.slice(-1);
-    const rows = fresh.map((token, index) => ({
-      sequence,
-      token,
-      position: common + index,
-      parent: index === 0 ? common - 1 : { row: index - 1 },
-    }));
+    const totalRows = fresh.length;
+    let length = 0;
     try {
-      if (rows.length > 0) {
-        const totalRows = rows.length;
-        onPrompt?.({ doneRows: 0, totalRows });
-        const { cacheRows } = await executor.run(
-          { rows, select: { kind: 'nothing' } },
-          {
-            ...(signal ? { signal } : {}),
-            ...(onPrompt ? { onProgress: (doneRows) => onPrompt({ doneRows, totalRows }) } : {}),
-          },
-        );
-        await executor.move(sequence.commit(cacheRows));
-      }
+      if (totalRows > 0) onPrompt?.({ doneRows: 0, totalRows });
+      await computeChain(this.#hold.executor, sequence, fresh, {
+        ...(signal ? { signal } : {}),
+        ...(onPrompt ? { onProgress: (doneRows) => onPrompt({ doneRows, totalRows }) } : {}),
+      });
+      length = promptTokens.length;
     } catch (error) {
       // One token always stays beyond the committed rows; without one the session is empty.
-      if (common > 0) sequence.forget(common - 1);
+      length = sequence.committed;
+      sequence.forget(Math.max(0, length - 1));
       throw error;
+    } finally {
+      tokens.length = common;
+      for (const token of promptTokens.slice(common, length)) tokens.push(token);
     }
-    tokens.push(...fresh, ...last);
     return common;
   }
 }

@@ -5,6 +5,7 @@ import type { GenerateOptions, Generation, Prompt, Session } from '../engine.ts'
 import type { Sequence } from '../kv-cache.ts';
 import type { EngineParts } from './local-engine.ts';
 import { LocalGeneration } from './local-generation.ts';
+import { PausableExecutor } from './pausable-executor.ts';
 import { scoreTokens } from './score.ts';
 import { encodeSnapshot } from './snapshot.ts';
 
@@ -14,6 +15,7 @@ export class LocalSession implements Session {
   onClose: (() => void) | undefined;
   readonly #parts: EngineParts;
   readonly #sequence: Sequence;
+  readonly #executor: PausableExecutor;
   /** Ids of all committed rows and one more (none while the session is empty). */
   readonly #tokens: number[];
   readonly #closing = new AbortController();
@@ -24,6 +26,7 @@ export class LocalSession implements Session {
   constructor(parts: EngineParts, sequence: Sequence, tokens: number[]) {
     this.#parts = parts;
     this.#sequence = sequence;
+    this.#executor = new PausableExecutor(parts.executor);
     this.#tokens = tokens;
   }
 
@@ -36,6 +39,7 @@ export class LocalSession implements Session {
     const hold = {
       begin: (generation: LocalGeneration) => this.#begin(generation),
       openProposer: (name: ProposerName) => this.#proposer(name),
+      executor: this.#executor,
     };
     return new LocalGeneration(this.#parts, timeline, prompt, this.#withClosing(options), hold);
   }
@@ -47,7 +51,7 @@ export class LocalSession implements Session {
     const end = this.#begin();
     try {
       this.#forgetAll();
-      return await scoreTokens(this.#parts, this.#sequence, ids, this.#withClosing(options));
+      return await scoreTokens(this.#executor, this.#sequence, ids, this.#withClosing(options));
     } finally {
       this.#forgetAll();
       end();
@@ -93,6 +97,16 @@ export class LocalSession implements Session {
     }
   }
 
+  async pause(): Promise<void> {
+    this.#expectOpen();
+    await this.#executor.pause();
+  }
+
+  async resume(): Promise<void> {
+    this.#expectOpen();
+    this.#executor.resume();
+  }
+
   async close(): Promise<void> {
     if (this.#closing.signal.aborted) return;
     this.#closing.abort();
@@ -100,6 +114,7 @@ export class LocalSession implements Session {
     await this.#generation?.leave().catch(() => {});
     await this.#work;
     for (const proposer of this.#proposers.values()) proposer.close?.();
+    this.#executor.close();
     this.#sequence.close();
     this.onClose?.();
   }
@@ -124,9 +139,13 @@ export class LocalSession implements Session {
     this.#sequence.forget(0);
   }
 
+  #expectOpen(): void {
+    if (this.#closing.signal.aborted) throw new NearfieldError('bad-argument', 'The session is closed');
+  }
+
   /** Marks the session busy; returns what ends that. */
   #begin(generation?: LocalGeneration): () => void {
-    if (this.#closing.signal.aborted) throw new NearfieldError('bad-argument', 'The session is closed');
+    this.#expectOpen();
     if (this.#work)
       throw new NearfieldError(
         'bad-argument',

@@ -284,6 +284,28 @@ test('pages are reserved from the budget, refused beyond it, and given back', ()
   assert.throws(() => cache.openSequence().append(-1), { code: 'bad-argument', message: /closed/ });
 });
 
+test('rows that are reserved find their pages; what does not fit takes none', () => {
+  const { memory, budget, cache } = openTestCache(200_000, 2 ** 20 + 100);
+  const sequence = cache.openSequence();
+  appendChain(memory, sequence, range(0, 100));
+  assert.throws(() => sequence.reserve(199_901), {
+    code: 'context-full',
+    message: /199901 rows.*100 are taken/,
+  });
+  sequence.reserve(1000);
+  assert.equal(sequence.pageAddresses.length, 9);
+  const [pages, reserved] = [[...sequence.pageAddresses], budget.reservedBytes];
+  appendChain(memory, sequence, range(100, 1000));
+  assert.deepEqual([[...sequence.pageAddresses], budget.reservedBytes], [pages, reserved]);
+  assert.deepEqual(contents(memory, sequence), range(0, 1100));
+  sequence.reserve(500);
+  sequence.forget(1000);
+  assert.equal(sequence.pageAddresses.length, 8);
+  const other = openTestCache(2 ** 21, 2 ** 20 + 100).cache.openSequence();
+  assert.throws(() => other.reserve(2049 * 128), { code: 'out-of-budget' });
+  assert.equal(other.pageAddresses.length, 0);
+});
+
 test('random timelines agree with a model that keeps every path as a list', () => {
   for (let seed = 1; seed <= 12; seed++) runRandomTimelines(seed, 400);
 });

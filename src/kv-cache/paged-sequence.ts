@@ -63,6 +63,25 @@ export class PagedSequence implements Sequence {
     return copyRows(page, this.#replacement, row % pageRows);
   }
 
+  reserve(rowCount: number): void {
+    this.#expectOpen();
+    const taken = this.#committed + this.#pending.count;
+    const end = taken + rowCount;
+    if (end > this.#contextLength) {
+      throw new NearfieldError(
+        'context-full',
+        `${rowCount} rows do not fit: the context has ${this.#contextLength}, of which ${taken} are taken; shorten the prompt or open a longer context`,
+      );
+    }
+    const held = this.#pages.length;
+    try {
+      while (this.#pages.length < pagesFor(end)) this.#providePage(this.#pages.length);
+    } catch (error) {
+      this.#dropPages(held);
+      throw error;
+    }
+  }
+
   append(parent: number): CacheRow {
     this.#expectOpen();
     const pending = this.#pending;

@@ -47,6 +47,8 @@ export function engineHandlers(loadEngine: LoadEngine): CallHandlers {
       sessionOf(session).score(ids, { signal, ...(first === undefined ? {} : { first }) }),
     fork: async ({ session }) => adopt(await sessionOf(session).fork()),
     truncate: ({ session, length }) => sessionOf(session).truncate(length),
+    pause: ({ session }) => sessionOf(session).pause(),
+    resume: ({ session }) => sessionOf(session).resume(),
     save: async ({ session }, { transfer }) => {
       const bytes = await sessionOf(session).save();
       transfer(bytes.buffer);

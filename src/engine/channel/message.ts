@@ -60,6 +60,8 @@ export interface EngineCalls {
   score: Call<OfSession & { ids: readonly number[]; first: number | undefined }, Float64Array>;
   fork: Call<OfSession, SessionHandle>;
   truncate: Call<OfSession & { length: number }, void>;
+  pause: Call<OfSession, void>;
+  resume: Call<OfSession, void>;
   save: Call<OfSession, Uint8Array<ArrayBuffer>>;
   closeSession: Call<OfSession, void>;
 }

@@ -63,6 +63,16 @@ export class RemoteSession implements Session {
     await this.#call('truncate', { session: this.#handle, length });
   }
 
+  async pause(): Promise<void> {
+    this.#expectOpen();
+    await this.#call('pause', { session: this.#handle });
+  }
+
+  async resume(): Promise<void> {
+    this.#expectOpen();
+    await this.#call('resume', { session: this.#handle });
+  }
+
   async save(): Promise<Uint8Array<ArrayBuffer>> {
     this.#expectFree();
     return this.#call('save', { session: this.#handle });
@@ -93,9 +103,13 @@ export class RemoteSession implements Session {
     return this.#client.call(name, given).answer;
   }
 
+  #expectOpen(): void {
+    if (this.#closing) throw new NearfieldError('bad-argument', 'The session is closed');
+  }
+
   /** The worker may be done with a generation whose consumer is not. */
   #expectFree(): void {
-    if (this.#closing) throw new NearfieldError('bad-argument', 'The session is closed');
+    this.#expectOpen();
     if (this.#generating)
       throw new NearfieldError(
         'bad-argument',
