@@ -4,7 +4,8 @@
  */
 import { NearfieldError } from './base/error.ts';
 import { PlainProposer } from './decoder/plain.ts';
-import { PromptLookup } from './decoder/prompt-lookup.ts';
+import type { Sampling } from './decoder/sampling-options.ts';
+import { TreeProposer } from './decoder/tree-proposer.ts';
 import type { Executor } from './executor.ts';
 import type { Sequence } from './kv-cache.ts';
 
@@ -19,14 +20,71 @@ export interface TokenTree {
 
 export interface Proposer {
   readonly name: string;
+  /** A decoding begins. What is returned is kept current until the next one does. */
+  begin?(terms: DecodingTerms): SpeculationStats;
   /**
    * A tree of at most `limit` candidates to follow `tokens` (everything so far, the last one not yet evaluated). An empty
    * tree means: no idea. `tokens` may have been cut and continued differently since the last call.
    */
   propose(tokens: readonly number[], limit: number, signal?: AbortSignal): Promise<TokenTree> | TokenTree;
-  /** Told after each verification how many candidates the model said too, of a tree of this size (not told of empty ones). */
-  observe?(accepted: number, proposed: number): void;
+  /**
+   * The tree given last is under way through the target, and the machine has idle time: the proposer may use it until
+   * `signal` fires, and settles soon after. `onToken` tells that `foreseen` has changed.
+   */
+  whileVerifying?(signal: AbortSignal, onToken: () => void): Promise<void>;
+  /** The tokens most likely to follow, of the tree given last and of what came while it is verified. */
+  foreseen?(): readonly number[];
+  /** Told after every pass of the target, of empty trees too. */
+  observe?(pass: VerifiedPass): void;
+  /** Gives up memory that the target needs; false where there is none to give. */
+  relinquish?(): boolean;
   close?(): void;
+}
+
+/** What a proposer may know of a decoding. */
+export interface DecodingTerms {
+  /** Complete, the seed too. */
+  readonly sampling: Sampling;
+  readonly endIds: ReadonlySet<number>;
+  /** Of the target. */
+  readonly vocabularySize: number;
+}
+
+/** A pass of the target over the last token and a tree. */
+export interface VerifiedPass {
+  /** The target's own tokens: those of accepted nodes, from the root down, and one more (none behind an end id). */
+  readonly drawn: readonly number[];
+  readonly rows: number;
+  readonly elapsedMs: number;
+}
+
+/** A small model with the target's vocabulary. The executor is its own; the backend may be the target's. */
+export interface DraftModel {
+  readonly executor: Omit<Executor, 'close'>;
+  /** Rows that one of its sequences can hold; decoding beyond them goes on without the draft. */
+  readonly contextLength: number;
+  openSequence(): Sequence;
+}
+
+/** When the draft stops and the target verifies: `adaptive` by the tree's confidence (LLMCad), `cost` by measured times. */
+export const fallbackNames = ['adaptive', 'cost'] as const;
+export type FallbackName = (typeof fallbackNames)[number];
+export const defaultFallback: FallbackName = 'cost';
+
+/** What speculation came to in one decoding; `DecodeStats` has what was proposed and accepted. */
+export interface SpeculationStats {
+  readonly fallback: FallbackName;
+  /** Passes of the target over a tree that was not empty. */
+  readonly verifications: number;
+  readonly draftPasses: number;
+  readonly draftMs: number;
+  /** Why the draft did not go on to the end. */
+  readonly draftEnd: 'context-full' | 'out-of-budget' | undefined;
+  /** Tokens drafted while the target was verifying that were of use, and those that were not. */
+  readonly provisionalKept: number;
+  readonly provisionalDropped: number;
+  /** `adaptive`: the threshold after each verification; of a long text every second, fourth, … one. */
+  readonly alpha: readonly number[];
 }
 
 export interface SamplingOptions {
@@ -59,6 +117,11 @@ export interface DecodeOptions {
   readonly endIds?: ReadonlySet<number>;
   /** Number of log-probabilities wanted per token (0: none). */
   readonly logprobs?: number;
+  /**
+   * Told what will probably follow, while the target verifies it; each call replaces the one before, and before the
+   * target's own tokens are emitted there is one with none.
+   */
+  readonly onProvisional?: (ids: readonly number[]) => void;
   /** Ends the iteration with `finish: 'aborted'`; tokens emitted before stay. */
   readonly signal?: AbortSignal;
 }
@@ -91,6 +154,8 @@ export interface DecodeStats {
   accepted: number;
   /** Tokens emitted. */
   tokens: number;
+  /** Of proposers that speculate. */
+  speculation: SpeculationStats | undefined;
   /** Undefined while tokens may follow, and after an error. */
   finish: DecodeFinish | undefined;
 }
@@ -106,11 +171,15 @@ export interface Decoding<Item> extends AsyncGenerator<Item, DecodeStats, void> 
  * `sequence` and `tokens`.
  */
 export interface DecodeTarget {
-  readonly executor: Executor;
+  readonly executor: Omit<Executor, 'close'>;
   readonly sequence: Sequence;
   readonly contextLength: number;
   /** Grows as tokens are emitted. */
   readonly tokens: number[];
+  /** Whether passes leave the machine idle at times, as they do while weights are read; asked before each. No by default. */
+  readonly hasIdleTime?: () => boolean;
+  /** Milliseconds, for measuring passes; `performance.now` by default. */
+  readonly clock?: () => number;
 }
 
 export interface TextOptions extends DecodeOptions {
@@ -127,16 +196,27 @@ export interface DecodedText {
 }
 
 export interface ProposerOptions {
-  /** What one more row adds to a pass of the model, as a share of a pass of one row, where it was measured; in (0, 1). */
-  readonly rowCost?: number;
+  readonly draft?: DraftModel | undefined;
+  readonly fallback?: FallbackName | undefined;
+  /** Milliseconds; `performance.now` by default. */
+  readonly clock?: (() => number) | undefined;
 }
 
-/** All ways of proposing, by the name a user says. */
+/** All ways of proposing, by the name a user says. Without a draft, `tree` and `auto` have the text's own past, as `lookup`. */
 const proposers = {
   plain: () => new PlainProposer(),
-  lookup: (options) => new PromptLookup('lookup', options),
-  auto: (options) => new PromptLookup('auto', options),
+  tree: (options) => new TreeProposer('tree', treeOptions(options)),
+  lookup: (options) => new TreeProposer('lookup', { ...treeOptions(options), draft: undefined }),
+  auto: (options) => new TreeProposer('auto', { ...treeOptions(options), mustPay: true }),
 } as const satisfies Record<string, (options: ProposerOptions) => Proposer>;
+
+function treeOptions({
+  draft,
+  fallback = defaultFallback,
+  clock = () => performance.now(),
+}: ProposerOptions) {
+  return { draft, fallback, clock, mustPay: false };
+}
 
 export type ProposerName = keyof typeof proposers;
 

@@ -4,6 +4,7 @@
  * between tokens only a little. Buffers are made once.
  */
 import { BestLogits } from './best-logits.ts';
+import type { Candidate } from './candidate-tree.ts';
 import { type LogitRow, throwBadLogit, throwNothingLeft } from './logits.ts';
 import { lastOfNucleus } from './nucleus.ts';
 
@@ -69,6 +70,32 @@ export class Candidates {
     return drawn;
   }
 
+  /**
+   * The tokens that `draw` would likely give from a distribution near this one, likeliest first, at most `count`: their
+   * intervals of the cumulative distribution, weighted by a Laplace density of scale `shift` around `uniform`.
+   */
+  around(temperature: number, uniform: number, shift: number, count: number): Candidate[] {
+    const total = this.#weigh(temperature);
+    const found: Candidate[] = [];
+    const whole = laplaceBelow(1, uniform, shift) - laplaceBelow(0, uniform, shift);
+    let reached = 0;
+    let below = laplaceBelow(0, uniform, shift);
+    for (let index = 0; index < this.#count; index++) {
+      const weight = this.#weights[index] as number;
+      if (weight === 0) continue;
+      reached += weight;
+      const upTo = laplaceBelow(reached / total, uniform, shift);
+      const share = (upTo - below) / whole;
+      below = upTo;
+      if (found.length === count && share <= (found[count - 1] as Candidate).share) continue;
+      if (found.length === count) found.pop();
+      let place = found.length;
+      while (place > 0 && (found[place - 1] as Candidate).share < share) place--;
+      found.splice(place, 0, { token: this.#ids[index] as number, share });
+    }
+    return found;
+  }
+
   #takeAll(row: LogitRow): void {
     const [ids, logits] = [this.#ids, this.#logits];
     let count = 0;
@@ -109,4 +136,10 @@ export class Candidates {
     }
     this.#count = kept;
   }
+}
+
+/** Cumulative distribution function of the Laplace distribution. */
+function laplaceBelow(value: number, centre: number, scale: number): number {
+  const distance = (value - centre) / scale;
+  return distance < 0 ? 0.5 * Math.exp(distance) : 1 - 0.5 * Math.exp(-distance);
 }

@@ -16,7 +16,7 @@ import type {
 import { LogprobReader } from './logprob-reader.ts';
 import { Sampler } from './sampler.ts';
 import { checkTree, emptyTree } from './token-tree.ts';
-import { type Drawing, verify } from './verify.ts';
+import { type Drawing, type Verified, verify } from './verify.ts';
 
 /** The rows of a tree, the last token's among them, are seen through a mask of 64 bits. */
 const largestTree = 63;
@@ -38,6 +38,7 @@ export function decode(
     proposed: 0,
     accepted: 0,
     tokens: 0,
+    speculation: undefined,
     finish: undefined,
   };
   return Object.assign(run(target, proposer, options, stats), { stats });
@@ -51,7 +52,12 @@ async function* run(
 ): AsyncGenerator<DecodedToken, DecodeStats, void> {
   checkStart(target, options);
   const drawing = openDrawing(target, options);
-  stats.seed = drawing.sampler.seed;
+  stats.seed = drawing.sampler.sampling.seed;
+  stats.speculation = proposer.begin?.({
+    sampling: drawing.sampler.sampling,
+    endIds: drawing.endIds,
+    vocabularySize: target.executor.vocabularySize,
+  });
   const { signal } = options;
   let isWaitingForConsumer = false;
   try {
@@ -91,13 +97,63 @@ async function extend(
 ): Promise<readonly DecodedToken[]> {
   const { executor, sequence } = target;
   const tree = await proposeTree(target, proposer, options.maxTokens - stats.tokens, options.signal);
-  const { drawn, path, accepted } = await verify(target, tree, drawing, options.signal);
+  const { verified, elapsedMs } = await retried(proposer, () =>
+    verifyAndGoOn(target, proposer, tree, options, drawing),
+  );
+  const { drawn, path, accepted } = verified;
   await executor.move(sequence.commit(path));
   stats.steps++;
   stats.proposed += tree.tokens.length;
   stats.accepted += accepted;
-  if (tree.tokens.length > 0) proposer.observe?.(accepted, tree.tokens.length);
+  proposer.observe?.({ drawn: drawn.map(({ id }) => id), rows: tree.tokens.length + 1, elapsedMs });
   return drawn;
+}
+
+/** The pass of the target, and beside it what the proposer does in the time that the pass leaves. */
+async function verifyAndGoOn(
+  target: DecodeTarget,
+  proposer: Proposer,
+  tree: TokenTree,
+  options: DecodeOptions,
+  drawing: Drawing,
+): Promise<{ readonly verified: Verified; readonly elapsedMs: number }> {
+  const { onProvisional, signal } = options;
+  const { clock = () => performance.now(), hasIdleTime } = target;
+  const began = clock();
+  const pass = verify(target, tree, drawing, signal);
+  const show = (): void => onProvisional?.(proposer.foreseen?.() ?? []);
+  const over = new AbortController();
+  let beside: Promise<void> | undefined;
+  try {
+    if (onProvisional) show();
+    if (hasIdleTime?.()) {
+      const stop = signal ? AbortSignal.any([signal, over.signal]) : over.signal;
+      beside = proposer.whileVerifying?.(stop, show);
+    }
+    const verified = await pass;
+    const elapsedMs = clock() - began;
+    over.abort();
+    await beside;
+    return { verified, elapsedMs };
+  } catch (error) {
+    over.abort();
+    // Neither goes on when the other has failed.
+    await Promise.allSettled([pass, beside]);
+    throw error;
+  } finally {
+    onProvisional?.([]);
+  }
+}
+
+/** Once more where the target lacked memory that the proposer can do without. */
+async function retried<T>(proposer: Proposer, pass: () => Promise<T>): Promise<T> {
+  try {
+    return await pass();
+  } catch (error) {
+    const lacksMemory = error instanceof NearfieldError && error.code === 'out-of-budget';
+    if (!lacksMemory || !proposer.relinquish?.()) throw error;
+    return pass();
+  }
 }
 
 async function proposeTree(

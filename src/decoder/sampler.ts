@@ -18,8 +18,8 @@ import { resolveSampling, type Sampling } from './sampling-options.ts';
 export class Sampler {
   /** False where the arg-max of the unchanged logits is all it takes. */
   readonly needsLogits: boolean;
-  readonly seed: number;
-  readonly #sampling: Sampling;
+  /** The options, completed. */
+  readonly sampling: Sampling;
   readonly #window: PenaltyWindow;
   /** Undefined where sampling is greedy. */
   readonly #candidates: Candidates | undefined;
@@ -28,10 +28,9 @@ export class Sampler {
 
   /** `history`: all tokens before the first draw, for the penalties. Throws `bad-argument` for options out of range. */
   constructor(options: SamplingOptions, vocabularySize: number, history: readonly number[]) {
-    this.#sampling = resolveSampling(options, vocabularySize);
-    this.seed = this.#sampling.seed;
-    this.#window = new PenaltyWindow(this.#sampling, history);
-    const { temperature, topK, logitBias } = this.#sampling;
+    this.sampling = resolveSampling(options, vocabularySize);
+    this.#window = new PenaltyWindow(this.sampling, history);
+    const { temperature, topK, logitBias } = this.sampling;
     const isGreedy = temperature === 0 || topK === 1;
     const isAdjusted = this.#window.active || logitBias.size > 0;
     this.#candidates = isGreedy ? undefined : new Candidates(vocabularySize, topK);
@@ -45,13 +44,13 @@ export class Sampler {
    */
   draw(logits: LogitRow, position: number): number {
     const row = this.#adjust(logits);
-    const { temperature, topP, minP } = this.#sampling;
+    const { temperature, topP, minP, seed } = this.sampling;
     const candidates = this.#candidates;
     if (!candidates) return greatestId(row);
     candidates.take(row);
     candidates.keepTopP(topP);
     candidates.keepMinP(minP);
-    return candidates.draw(temperature, uniformAt(this.seed, position));
+    return candidates.draw(temperature, uniformAt(seed, position));
   }
 
   /** Adds a token to what the penalties look at. */
@@ -63,7 +62,7 @@ export class Sampler {
     const adjusted = this.#adjusted;
     if (adjusted.length === 0) return logits;
     adjusted.set(logits);
-    for (const [id, bias] of this.#sampling.logitBias) adjusted[id] = (adjusted[id] ?? 0) + bias;
+    for (const [id, bias] of this.sampling.logitBias) adjusted[id] = (adjusted[id] ?? 0) + bias;
     this.#window.apply(adjusted);
     return adjusted;
   }

@@ -5,9 +5,11 @@
  */
 
 const shortestMatch = 2;
-/** The most recent match this long is taken without looking for a longer one. */
+/** Longer matches are not told apart. */
 export const longestMatch = 8;
+/** Places looked at, and matches given. */
 const mostVisits = 64;
+const mostMatches = 16;
 
 export interface EarlierMatch {
   /** Index of the token that followed. */
@@ -24,19 +26,18 @@ export class SuffixIndex {
   #length = 0;
   #lastToken = -1;
 
-  /** The longest earlier occurrence of the last tokens, the most recent among equals. */
-  find(tokens: readonly number[]): EarlierMatch | undefined {
+  /** Earlier occurrences of the last two tokens or more, the most recent first. */
+  find(tokens: readonly number[]): EarlierMatch[] {
     this.#follow(tokens);
     const last = tokens.length - 1;
-    let best: EarlierMatch | undefined;
+    const found: EarlierMatch[] = [];
     let place = this.#previous[last] ?? -1;
-    for (let visits = 0; place >= 0 && visits < mostVisits; visits++) {
+    for (let visits = 0; place >= 0 && visits < mostVisits && found.length < mostMatches; visits++) {
       const length = agreeing(tokens, place, last);
-      if (length >= shortestMatch && length > (best?.length ?? 0)) best = { next: place + 1, length };
-      if (length >= longestMatch) break;
+      if (length >= shortestMatch) found.push({ next: place + 1, length });
       place = this.#previous[place] ?? -1;
     }
-    return best;
+    return found;
   }
 
   /** Adds the tokens not seen yet; starts over where the tokens seen were cut or replaced. */

@@ -1,13 +1,22 @@
 /** The loop over a toy model and the real cache: every proposer gives the tokens of plain decoding. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type DecodeOptions, openProposer, type SamplingOptions } from '../../src/decoder.ts';
+import { uniformAt } from '../../src/base/random.ts';
+import { type DecodeOptions, fallbackNames, openProposer, type SamplingOptions } from '../../src/decoder.ts';
+import { openToyDraft } from './toy-draft.ts';
 import { openToyTarget, type ToyOptions } from './toy-executor.ts';
 import { rightProposer, wildProposer, wrongProposer } from './toy-proposers.ts';
 import { checkConsistent, collect } from './toy-run.ts';
 
 const vocabularySize = 24;
 const toy: ToyOptions = { vocabularySize };
+/** A draft that agrees with the toy more often than not. */
+const blurred: ToyOptions = {
+  ...toy,
+  alter: (logits, position) => {
+    for (const id of logits.keys()) logits[id] = (logits[id] ?? 0) + 2 * uniformAt(id, position);
+  },
+};
 const prompt = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3];
 
 const samplings: SamplingOptions[] = [
@@ -43,7 +52,10 @@ test('every proposer gives the tokens of plain decoding', async () => {
       const text = plainTarget.tokens;
       const proposers = [
         openProposer('lookup'),
-        openProposer('auto', { rowCost: 0.05 }),
+        openProposer('auto'),
+        ...(['tree', 'auto'] as const).flatMap((name) =>
+          fallbackNames.map((fallback) => openProposer(name, { draft: openToyDraft(blurred), fallback })),
+        ),
         rightProposer(text),
         wrongProposer(text, vocabularySize),
         ...[1, 2].map((seed) => wildProposer(text, vocabularySize, seed * 100 + index)),
@@ -62,7 +74,7 @@ test('every proposer gives the tokens of plain decoding', async () => {
     }
   }
   assert.equal(accepted.get('wrong'), 0);
-  for (const name of ['lookup', 'auto', 'right', 'wild']) {
+  for (const name of ['lookup', 'tree', 'auto', 'right', 'wild']) {
     assert.ok((accepted.get(name) ?? 0) > 60, `${name}: ${accepted.get(name)} accepted`);
   }
 });
@@ -102,10 +114,11 @@ test('the sampled tokens follow the distribution of the model', async () => {
   const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
   const ids: number[] = [];
   let accepted = 0;
+  const draft = openToyDraft({ vocabularySize: 12, alter });
   for (let seed = 0; seed < texts; seed++) {
     const target = await openToyTarget({ vocabularySize: 12, alter }, [1]);
     const options = { maxTokens: length, sampling: { temperature: 1, seed } };
-    const run = await collect(target, openProposer('lookup', { rowCost: 0.01 }), options);
+    const run = await collect(target, openProposer('tree', { draft }), options);
     ids.push(...run.ids);
     accepted += run.stats.accepted;
   }
@@ -138,8 +151,7 @@ test('options and targets that are refused', async () => {
   await assert.rejects(collect(empty, openProposer('plain'), { maxTokens: 1 }), { code: 'bad-argument' });
   const askew = { ...target, tokens: [...target.tokens, 1] };
   await assert.rejects(collect(askew, openProposer('plain'), { maxTokens: 1 }), { code: 'internal' });
-  assert.throws(() => openProposer('oracle'), { code: 'unsupported', message: /plain, lookup, auto/ });
-  assert.throws(() => openProposer('lookup', { rowCost: 1 }), { code: 'bad-argument' });
+  assert.throws(() => openProposer('oracle'), { code: 'unsupported', message: /plain, tree, lookup, auto/ });
 });
 
 test('a proposer that breaks its contract is named', async () => {

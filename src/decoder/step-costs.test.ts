@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { StepCosts } from './step-costs.ts';
+
+const near = (actual: number, expected: number, share = 0.05): void =>
+  assert.ok(Math.abs(actual - expected) <= share * expected, `${actual} is not near ${expected}`);
+
+test('a line through what was observed', () => {
+  const costs = new StepCosts();
+  assert.deepEqual([costs.isKnown, costs.at(5), costs.rowMs], [false, 0, 0]);
+  for (let round = 0; round < 30; round++) {
+    for (const rows of [1, 4, 16]) costs.observe(rows, 20 + 3 * rows);
+  }
+  near(costs.rowMs, 3);
+  near(costs.at(1), 23);
+  near(costs.at(30), 110);
+});
+
+test('before sizes differ, more rows cost a little more', () => {
+  const costs = new StepCosts();
+  costs.observe(1, 100);
+  assert.ok(costs.at(1) === 100 && costs.at(10) > 110 && costs.at(10) < 400);
+});
+
+test('what changes is followed, one disturbance is not', () => {
+  const costs = new StepCosts();
+  for (let round = 0; round < 40; round++) costs.observe(1 + (round % 8), 50 + (round % 8));
+  const before = costs.at(8);
+  costs.observe(8, 5000);
+  assert.ok(costs.at(8) < 1.5 * before, `${before} became ${costs.at(8)}`);
+  for (let round = 0; round < 200; round++) costs.observe(1 + (round % 8), 200 + 10 * (round % 8));
+  near(costs.at(8), 270);
+});
+
+test('more rows never seem to cost less', () => {
+  const costs = new StepCosts();
+  for (let round = 0; round < 40; round++) costs.observe(1 + (round % 4), 100 - 20 * (round % 4));
+  assert.ok(costs.rowMs >= 0);
+  for (let rows = 1; rows < 64; rows++) assert.ok(costs.at(rows + 1) >= costs.at(rows));
+});
+
+test('the first passes of a session are slow and soon forgotten', () => {
+  const costs = new StepCosts();
+  for (const ms of [90, 40, 10, 10, 10, 10]) costs.observe(1, ms);
+  assert.ok(costs.at(1) < 20);
+});

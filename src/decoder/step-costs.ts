@@ -1,0 +1,64 @@
+/**
+ * What a pass of a model costs by its number of rows, from the passes it has made: milliseconds ≈ base + slope · rows, by
+ * weighted least squares in which old passes fade. Everything that a pass waited for is in it, reading from disk too.
+ */
+
+/** Weight that an observation loses with every later one. */
+const fading = 0.95;
+/** Before sizes differ: what a row adds, as a share of a pass of one row, and the weight of that belief (rows², observations). */
+const assumedRowShare = 0.15;
+const assumedWeight = 4;
+/** One pass disturbed by something else must not look like the rule. */
+const mostSurprise = 3;
+
+export class StepCosts {
+  #weight = 0;
+  #rows = 0;
+  #ms = 0;
+  #rowsRows = 0;
+  #rowsMs = 0;
+  /** Of passes of one row. */
+  #single: number | undefined;
+
+  get isKnown(): boolean {
+    return this.#weight > 0;
+  }
+
+  observe(rows: number, elapsedMs: number): void {
+    const ms = this.#weight > 2 ? Math.min(elapsedMs, mostSurprise * this.at(rows)) : elapsedMs;
+    if (rows === 1) this.#single = settled(this.#single, ms);
+    this.#weight = this.#weight * fading + 1;
+    this.#rows = this.#rows * fading + rows;
+    this.#ms = this.#ms * fading + ms;
+    this.#rowsRows = this.#rowsRows * fading + rows * rows;
+    this.#rowsMs = this.#rowsMs * fading + rows * ms;
+  }
+
+  /** Milliseconds of a pass of `rows` rows; never falls as rows are added. 0 before any observation. */
+  at(rows: number): number {
+    if (this.#weight === 0) return 0;
+    if (rows === 1 && this.#single !== undefined) return this.#single;
+    const meanRows = this.#rows / this.#weight;
+    const meanMs = this.#ms / this.#weight;
+    const line = Math.max(0, meanMs + this.rowMs * (rows - meanRows));
+    return Math.max(line, this.#single ?? 0);
+  }
+
+  /** Milliseconds that one more row adds. */
+  get rowMs(): number {
+    if (this.#weight === 0) return 0;
+    const meanRows = this.#rows / this.#weight;
+    const meanMs = this.#ms / this.#weight;
+    const assumed = (assumedRowShare * meanMs) / (1 + assumedRowShare * (meanRows - 1));
+    const spread = this.#rowsRows - this.#weight * meanRows * meanRows;
+    const covariance = this.#rowsMs - this.#weight * meanRows * meanMs;
+    const slope = (covariance + assumedWeight * assumed) / (spread + assumedWeight);
+    return Math.min(Math.max(slope, 0), meanMs / meanRows);
+  }
+}
+
+/** Follows soon where passes turn out faster, slowly where they turn out slower: the first ones of a session are slow. */
+function settled(before: number | undefined, ms: number): number {
+  if (before === undefined) return ms;
+  return before + (ms < before ? 0.5 : 0.1) * (ms - before);
+}

@@ -1,0 +1,166 @@
+/** The draft as it grows a tree: follows the known tokens, computes nodes, and carries over what came true. */
+import { known, NearfieldError } from '../base/error.ts';
+import type { DecodingTerms, DraftModel } from '../decoder.ts';
+import { CandidateReader } from './candidate-reader.ts';
+import { CandidateTree } from './candidate-tree.ts';
+import { DraftTimeline } from './draft-timeline.ts';
+import type { LogitRow } from './logits.ts';
+import { rankCount } from './rank-acceptance.ts';
+
+/** Why a draft sits out. */
+export type DraftEnd = 'context-full' | 'out-of-budget';
+
+export class TreeDrafter {
+  readonly timeline: DraftTimeline;
+  /** Set for the rest of a decoding once the draft cannot go on. */
+  end: DraftEnd | undefined;
+  #terms: DecodingTerms | undefined;
+  #reader: CandidateReader | undefined;
+  #sharedIds = 0;
+  /** Whose root is the last committed row of the timeline. */
+  #tree: CandidateTree | undefined;
+  /** Tokens up to the root of the tree; the loop's own list. */
+  #tokens: readonly number[] = [];
+
+  constructor(model: DraftModel, clock: () => number) {
+    this.timeline = new DraftTimeline(model, clock);
+  }
+
+  begin(terms: DecodingTerms): void {
+    this.#terms = terms;
+    this.end = undefined;
+    this.#sharedIds = Math.min(terms.vocabularySize, this.timeline.vocabularySize);
+    this.#reader = new CandidateReader(terms.sampling, this.#sharedIds, rankCount);
+  }
+
+  /**
+   * A tree over `tokens` whose root is computed: the one before, as far as it came true, or a new one. Undefined where the
+   * draft has yet more rows to compute than `mostRows`, or cannot go on.
+   */
+  async plant(
+    tokens: readonly number[],
+    mostRows: number,
+    signal: AbortSignal | undefined,
+  ): Promise<CandidateTree | undefined> {
+    if (!this.#canFollow(tokens)) return undefined;
+    this.#tokens = tokens;
+    return this.#guarded(async () => {
+      const kept = await this.#carryOver(tokens);
+      this.#tree = kept;
+      if (kept) return kept;
+      const logits = await this.timeline.follow(tokens, mostRows, signal);
+      if (!logits) return undefined;
+      const tree = new CandidateTree(known(tokens.at(-1), 'last token'), this.#known().endIds);
+      tree.computed(0, this.timeline.length - 1, this.#read(logits, tree, 0));
+      this.#tree = tree;
+      return tree;
+    });
+  }
+
+  /** Computes nodes of the frontier of the tree planted last, as many as there is room for. False where none could be. */
+  async compute(indices: readonly number[], signal: AbortSignal | undefined): Promise<boolean> {
+    const tree = known(this.#tree, 'tree of the draft');
+    const fitting = indices.slice(0, Math.max(0, this.timeline.room));
+    if (fitting.length === 0 || this.end) return false;
+    const done = await this.#guarded(async () => {
+      const guesses = fitting.map((index) => {
+        const { token, depth, parent } = tree.at(index);
+        return { token, position: this.timeline.length - 1 + depth, parentRow: tree.at(parent).row };
+      });
+      const computed = await this.timeline.compute(guesses, signal);
+      for (const [place, index] of fitting.entries()) {
+        const { row, logits } = known(computed[place], 'computed row');
+        tree.computed(index, row, this.#read(logits, tree, index));
+      }
+      return true;
+    });
+    return done ?? false;
+  }
+
+  /** Rows to compute before a tree can be planted. */
+  missing(tokens: readonly number[]): number {
+    return tokens.length - this.timeline.commonLength(tokens);
+  }
+
+  /** Gives the draft's memory back; false where it has none. */
+  close(): boolean {
+    const held = this.timeline.length > 0;
+    this.#tree = undefined;
+    this.timeline.close();
+    return held;
+  }
+
+  #known(): DecodingTerms {
+    return known(this.#terms, 'terms of the decoding');
+  }
+
+  #canFollow(tokens: readonly number[]): boolean {
+    if (this.end) return false;
+    const isShort = tokens.length >= this.timeline.contextLength;
+    // Ids that only the target has stand for nothing the draft knows.
+    const isStrange = tokens.slice(this.timeline.length).some((id) => id >= this.timeline.vocabularySize);
+    if (isShort) this.end = 'context-full';
+    if (isShort || isStrange) this.close();
+    return !isShort && !isStrange;
+  }
+
+  /** Brings the timeline to the tokens as far as it has them; the rest of the tree, where the root came true. */
+  async #carryOver(tokens: readonly number[]): Promise<CandidateTree | undefined> {
+    const { timeline } = this;
+    const tree = this.#tree;
+    this.#tree = undefined;
+    const common = timeline.commonLength(tokens);
+    if (common < timeline.length || !tree) {
+      // The last token's logits are wanted, so its row is computed again where it is there.
+      timeline.cut(Math.min(common, tokens.length - 1));
+      return undefined;
+    }
+    const path: number[] = [];
+    for (let at = 0; common + path.length < tokens.length; ) {
+      at = tree.child(at, known(tokens[common + path.length], 'token'));
+      if (at < 0 || tree.at(at).row < 0) break;
+      path.push(at);
+    }
+    const ids = path.map((index) => tree.at(index).token);
+    const rows = path.map((index) => tree.at(index).row);
+    if (common + path.length < tokens.length) {
+      await timeline.commit(ids, rows, []);
+      return undefined;
+    }
+    const { tree: rest, origins } = tree.rerooted(path.at(-1) ?? 0);
+    const keptRows = origins
+      .slice(1)
+      .flatMap((index) => (tree.at(index).row < 0 ? [] : [tree.at(index).row]));
+    keptRows.sort((a, b) => a - b);
+    await timeline.commit(ids, rows, keptRows);
+    rest.root.row = timeline.length - 1;
+    for (const node of rest.nodes.slice(1)) {
+      if (node.row >= 0) node.row = timeline.length + keptRows.indexOf(node.row);
+    }
+    return rest;
+  }
+
+  #read(logits: LogitRow, tree: CandidateTree, index: number) {
+    const reader = known(this.#reader, 'reader of candidates');
+    const position = this.timeline.length + tree.at(index).depth;
+    const history = (most: number): number[] => {
+      const path = tree.path(index).map((at) => tree.at(at).token);
+      return [...this.#tokens.slice(-most), ...path].slice(-most);
+    };
+    return reader.read(logits.subarray(0, this.#sharedIds), position, history);
+  }
+
+  /** Undefined where the draft cannot go on: it then sits out, and decoding goes on without it. */
+  async #guarded<T>(work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      const code = error instanceof NearfieldError ? error.code : undefined;
+      if (code === 'aborted') throw error;
+      this.close();
+      if (code !== 'out-of-budget' && code !== 'context-full') throw error;
+      this.end = code;
+      return undefined;
+    }
+  }
+}

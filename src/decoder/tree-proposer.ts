@@ -1,0 +1,238 @@
+/**
+ * Proposes a tree of candidates: branches that a small draft model grows, and branches from the conversation's own past,
+ * merged where they agree. A fallback says how far the draft goes before the target verifies, and which nodes it verifies.
+ */
+import { known } from '../base/error.ts';
+import type {
+  DecodingTerms,
+  DraftModel,
+  FallbackName,
+  Proposer,
+  SpeculationStats,
+  TokenTree,
+  VerifiedPass,
+} from '../decoder.ts';
+import { AdaptiveFallback } from './adaptive-fallback.ts';
+import { CandidateTree } from './candidate-tree.ts';
+import { CostFallback } from './cost-fallback.ts';
+import type { Fallback } from './fallback.ts';
+import { PastBranches } from './past-branches.ts';
+import { SpeculationAccount } from './speculation-account.ts';
+import { SpeculationRecord } from './speculation-record.ts';
+import { StepCosts } from './step-costs.ts';
+import { emptyTree } from './token-tree.ts';
+import { TreeDrafter } from './tree-drafter.ts';
+
+export interface TreeProposerOptions {
+  /** Without one, only the past proposes. */
+  readonly draft?: DraftModel | undefined;
+  readonly fallback: FallbackName;
+  /** Whether it keeps an account, so that it costs little where it is of no use. */
+  readonly mustPay: boolean;
+  /** Milliseconds. */
+  readonly clock: () => number;
+}
+
+/** Rows that a draft which must pay is given before its speed is known, and at a time later on. */
+const [firstRows, mostRowsAtATime] = [4, 64];
+
+export class TreeProposer implements Proposer {
+  readonly name: string;
+  readonly #options: TreeProposerOptions;
+  readonly #drafter: TreeDrafter | undefined;
+  readonly #past = new PastBranches();
+  readonly #targetCosts = new StepCosts();
+  readonly #fallback: Fallback;
+  readonly #account: SpeculationAccount | undefined;
+  #terms: DecodingTerms | undefined;
+  #record: SpeculationRecord;
+  #tree: CandidateTree | undefined;
+  #chosen: readonly number[] = [];
+  #seenTokens: number | undefined;
+  /** What the draft had spent when the tree was begun. */
+  #spentBefore = 0;
+
+  constructor(name: string, options: TreeProposerOptions) {
+    const { draft, clock, mustPay, fallback } = options;
+    this.name = name;
+    this.#options = options;
+    this.#drafter = draft && new TreeDrafter(draft, clock);
+    const costs = { target: this.#targetCosts, draft: () => this.#activeDrafter?.timeline.costs };
+    this.#fallback = fallback === 'cost' ? new CostFallback(costs) : new AdaptiveFallback();
+    this.#account = mustPay ? new SpeculationAccount() : undefined;
+    this.#record = new SpeculationRecord(fallback, this.#drafter);
+  }
+
+  begin(terms: DecodingTerms): SpeculationStats {
+    this.#terms = terms;
+    this.#record = new SpeculationRecord(this.#options.fallback, this.#drafter);
+    this.#drafter?.begin(terms);
+    return this.#record.stats;
+  }
+
+  async propose(tokens: readonly number[], limit: number, signal?: AbortSignal): Promise<TokenTree> {
+    this.#account?.grow(Math.max(0, tokens.length - (this.#seenTokens ?? tokens.length)));
+    this.#seenTokens = tokens.length;
+    this.#spentBefore = this.#draftSpentMs;
+    const tree = (await this.#plant(tokens, signal)) ?? new CandidateTree(lastOf(tokens), this.#endIds);
+    this.#tree = tree;
+    this.#past.addTo(tree, tokens, limit);
+    while (computedNodes(tree) <= limit && (await this.#grow(tree, signal)));
+    this.#chosen = this.#fallback.choose(tree, Math.min(limit, this.#affordableNodes()));
+    return this.#chosen.length === 0 ? emptyTree : tree.chosen(this.#chosen);
+  }
+
+  async whileVerifying(signal: AbortSignal, onToken: () => void): Promise<void> {
+    const [tree, drafter] = [this.#tree, this.#activeDrafter];
+    if (!tree || !drafter || tree.root.row < 0) return;
+    while (!signal.aborted) {
+      const tip = this.#tip(tree);
+      if (tip === undefined || !(await unlessAborted(drafter.compute([tip], signal)))) return;
+      const [likeliest] = this.#branch(tree, tip);
+      if (likeliest === undefined) return;
+      tree.at(likeliest).isProvisional = true;
+      onToken();
+    }
+  }
+
+  /** The likeliest branch of what is being verified, and what was generated behind it since. */
+  foreseen(): readonly number[] {
+    const tree = this.#tree;
+    const ids: number[] = [];
+    const isShown = new Set(this.#chosen);
+    for (let at = 0; tree; ) {
+      let next = -1;
+      for (const [index, { parent, isProvisional, confidence }] of tree.nodes.entries()) {
+        if (parent !== at || !(isShown.has(index) || isProvisional)) continue;
+        if (next < 0 || confidence > tree.at(next).confidence) next = index;
+      }
+      if (next < 0) break;
+      ids.push(tree.at(next).token);
+      at = next;
+    }
+    return ids;
+  }
+
+  observe({ drawn, rows, elapsedMs }: VerifiedPass): void {
+    const [tree, chosen] = [known(this.#tree, 'tree that was verified'), this.#chosen];
+    this.#targetCosts.observe(rows, elapsedMs);
+    const draftMs = this.#draftSpentMs - this.#spentBefore;
+    let [reached, accepted] = [0, 0];
+    const isChosen = new Set(chosen);
+    for (const token of drawn) {
+      const child = tree.child(reached, token);
+      if (!isChosen.has(child)) break;
+      reached = child;
+      accepted++;
+    }
+    this.#past.learn(tree, drawn);
+    this.#fallback.observe({ tree, chosen, reached, drawn, elapsedMs: elapsedMs + draftMs });
+    const plainMs = this.#targetCosts.at(1);
+    if (this.#account && plainMs > 0 && (rows > 1 || draftMs > 0)) {
+      this.#account.settle(accepted, (elapsedMs + draftMs - plainMs) / plainMs);
+    }
+    this.#record.verified(tree, { chosen: chosen.length, drawn, alpha: this.#fallback.alpha });
+    this.#record.drafted(this.#drafter);
+  }
+
+  relinquish(): boolean {
+    const drafter = this.#drafter;
+    if (!drafter?.close()) return false;
+    drafter.end = 'out-of-budget';
+    return true;
+  }
+
+  close(): void {
+    this.#drafter?.close();
+  }
+
+  get #activeDrafter(): TreeDrafter | undefined {
+    return this.#drafter?.end ? undefined : this.#drafter;
+  }
+
+  get #endIds(): ReadonlySet<number> {
+    return this.#terms?.endIds ?? new Set();
+  }
+
+  get #draftSpentMs(): number {
+    return this.#drafter?.timeline.spent.ms ?? 0;
+  }
+
+  /** A tree whose root the draft has computed, where there is a draft that is wanted, paid for, and not at its end. */
+  async #plant(
+    tokens: readonly number[],
+    signal: AbortSignal | undefined,
+  ): Promise<CandidateTree | undefined> {
+    const drafter = this.#activeDrafter;
+    if (!drafter || !this.#terms || !this.#fallback.wantsDraft()) return undefined;
+    for (;;) {
+      const most = this.#affordableRows(drafter);
+      if (most === 0) return undefined;
+      const tree = await drafter.plant(tokens, most, signal);
+      if (tree && tree.size === 0) this.#branch(tree, 0);
+      if (tree || drafter.end || drafter.missing(tokens) === 0) return tree;
+    }
+  }
+
+  /** One pass of the draft; false where it is time to verify. */
+  async #grow(tree: CandidateTree, signal: AbortSignal | undefined): Promise<boolean> {
+    const drafter = this.#activeDrafter;
+    if (!drafter || tree.root.row < 0) return false;
+    const indices = this.#fallback.next(tree);
+    if (indices.length === 0 || this.#budgetMs() < drafter.timeline.costs.at(indices.length)) return false;
+    const isComputed = await drafter.compute(indices, signal);
+    if (isComputed) for (const index of indices) this.#branch(tree, index);
+    return isComputed;
+  }
+
+  /** Makes children of what the draft says may follow a node it has computed; the draft's first choice comes first. */
+  #branch(tree: CandidateTree, index: number): readonly number[] {
+    return this.#fallback.branches(tree.at(index).candidates).map((branch) => tree.add(index, branch));
+  }
+
+  /** The end of the most confident branch that the draft can go on with. */
+  #tip(tree: CandidateTree): number | undefined {
+    const tips = tree.frontier();
+    return tips.reduce<number | undefined>((best, tip) => {
+      return best === undefined || tree.at(tip).confidence > tree.at(best).confidence ? tip : best;
+    }, undefined);
+  }
+
+  /** Milliseconds that may still be spent on this tree. */
+  #budgetMs(): number {
+    if (!this.#account) return Number.POSITIVE_INFINITY;
+    const spent = this.#draftSpentMs - this.#spentBefore;
+    return this.#account.passes * this.#targetCosts.at(1) - spent;
+  }
+
+  #affordableNodes(): number {
+    if (!this.#account) return Number.POSITIVE_INFINITY;
+    const { rowMs } = this.#targetCosts;
+    if (!this.#targetCosts.isKnown) return 0;
+    return Math.max(0, Math.floor(this.#budgetMs() / Math.max(rowMs, 1e-9)));
+  }
+
+  #affordableRows({ timeline }: TreeDrafter): number {
+    if (!this.#account) return Number.POSITIVE_INFINITY;
+    const budget = this.#budgetMs();
+    const { costs } = timeline;
+    if (!this.#targetCosts.isKnown || budget <= costs.at(1)) return 0;
+    if (!costs.isKnown) return firstRows;
+    const more = (budget - costs.at(1)) / Math.max(costs.rowMs, 1e-9);
+    return Math.min(mostRowsAtATime, 1 + Math.floor(more));
+  }
+}
+
+const lastOf = (tokens: readonly number[]): number => known(tokens.at(-1), 'last token');
+
+/** False for work that was cut short by its signal. */
+async function unlessAborted(work: Promise<boolean>): Promise<boolean> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'aborted') return false;
+    throw error;
+  }
+}
+
+const computedNodes = (tree: CandidateTree): number => tree.nodes.filter(({ row }) => row >= 0).length;
