@@ -71,6 +71,32 @@ export interface Backend {
     memory?: number,
   ): Promise<PackedWeight>;
   unpack(weight: PackedWeight): void;
+  /**
+   * A weight whose packed bytes are those of a region of memory 0 from `offsetBytes` on, a multiple of the capability's
+   * `alignmentBytes`: what lies there when a submit runs. Nothing is allocated, and there is nothing to unpack.
+   */
+  place(type: TensorType<NumberFormat>, region: Region, offsetBytes: number): PackedWeight;
+  /**
+   * Packs rows `firstRow`…`firstRow + rowCount - 1` of a placed weight (whole groups of the capability's `packedRows`, or to
+   * its end); `read` counts from the first of them. A vector is one row.
+   */
+  packRows(
+    weight: PackedWeight,
+    firstRow: number,
+    rowCount: number,
+    read: ReadWeight,
+    signal?: AbortSignal,
+  ): Promise<void>;
+  /**
+   * Has `read` write so many bytes of a region of memory 0, in place wherever the machine's memory can be written to.
+   * Several may be under way.
+   */
+  fill(
+    region: Region,
+    offsetBytes: number,
+    byteLength: number,
+    read: (target: Uint8Array) => Promise<void>,
+  ): Promise<void>;
   prepare(segment: Segment, plan: Plan): Program;
   /** `symbols` are the values of the graph's symbols: `[T, R]`. */
   submit(program: Program, bindings: Bindings, symbols: readonly number[]): Ticket;

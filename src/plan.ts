@@ -34,6 +34,12 @@ export interface Capability {
   cachePageBytes(spec: CacheSpec, type: CacheType): number | undefined;
   /** Bytes a weight takes once packed. */
   packedBytes(weight: TensorType<NumberFormat>): number;
+  /** Changes whenever the bytes of packed weights do, so that those kept on disk are known to be of this layout. */
+  readonly packedLayout: string;
+  /** Rows of a matrix that are packed together. */
+  readonly packedRows: number;
+  /** Bytes on the machine that packing a weight takes for its time, beside the weight. */
+  packingBytes(weight: TensorType<NumberFormat>): number;
   /** Bytes of weights, cache and activations that one memory of the machine can hold; Infinity where only the host's bounds it. */
   readonly addressableBytes: number;
   /** Memories that a plan may spread its layers over. */

@@ -28,6 +28,9 @@ function capabilityWith(patterns: readonly FusionPattern[], changes: Partial<Cap
     writes: () => [wide],
     cachePageBytes: () => 0,
     packedBytes: () => 0,
+    packedLayout: 'test',
+    packedRows: 1,
+    packingBytes: () => 0,
     roundoff: () => ({ unit: 0, operand: 0, operandGroup: 1, weight: 0, elementary: 0 }),
     ...changes,
   };

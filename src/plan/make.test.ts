@@ -34,6 +34,9 @@ function capabilityWith(changes: Partial<Capability> = {}): Capability {
     writes: () => [single],
     cachePageBytes: ({ keySize }) => keySize * 100,
     packedBytes: () => 0,
+    packedLayout: 'test',
+    packedRows: 1,
+    packingBytes: () => 0,
     roundoff: () => ({ unit: 0, operand: 0, operandGroup: 1, weight: 0, elementary: 0 }),
     ...changes,
   };

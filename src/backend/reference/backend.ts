@@ -22,7 +22,7 @@ import { capability } from './capability.ts';
 import { ReferenceProgram, type Run } from './program.ts';
 import { Regions } from './regions.ts';
 import { readStepTables } from './step-tables.ts';
-import { packWeight, type ReferenceWeight } from './weight.ts';
+import { packRows, packWeight, placeWeight, type ReferenceWeight } from './weight.ts';
 
 /** How long kernels run before the event loop gets its turn. */
 const sliceMs = 10;
@@ -37,6 +37,8 @@ class ReferenceBackend implements Backend {
   readonly threads = 1;
   readonly #regions = new Regions();
   readonly #weights = new Set<ReferenceWeight>();
+  /** Weights in regions; they hold nothing of their own. */
+  readonly #placed = new WeakSet<ReferenceWeight>();
   /** Settles, never rejects, when the latest submit is over. */
   #latest: Promise<void> = Promise.resolve();
   #sliceStartMs = 0;
@@ -73,6 +75,31 @@ class ReferenceBackend implements Backend {
 
   unpack(weight: PackedWeight): void {
     this.#weights.delete(this.#weightOf(weight));
+  }
+
+  place(type: TensorType<NumberFormat>, region: Region, offsetBytes: number): ReferenceWeight {
+    const weight = placeWeight(type, this.#regions.of(region).buffer, offsetBytes);
+    this.#placed.add(weight);
+    return weight;
+  }
+
+  packRows(
+    weight: PackedWeight,
+    firstRow: number,
+    rowCount: number,
+    read: ReadWeight,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    return packRows(this.#weightOf(weight), firstRow, rowCount, read, signal);
+  }
+
+  fill(
+    region: Region,
+    offsetBytes: number,
+    byteLength: number,
+    read: (target: Uint8Array) => Promise<void>,
+  ): Promise<void> {
+    return read(this.#regions.bytes(region, offsetBytes, byteLength));
   }
 
   prepare(segment: Segment, plan: Plan): ReferenceProgram {
@@ -144,7 +171,7 @@ class ReferenceBackend implements Backend {
 
   #weightOf(weight: PackedWeight): ReferenceWeight {
     const held = weight as ReferenceWeight;
-    if (this.#weights.has(held)) return held;
+    if (this.#weights.has(held) || this.#placed.has(held)) return held;
     throw new NearfieldError('internal', 'A weight is used that this backend does not hold');
   }
 }

@@ -2,7 +2,7 @@
 import type { Capability, StorageForm } from '../../plan.ts';
 import { cachePageBytes } from './layer-cache.ts';
 import { hasOperation } from './op-table.ts';
-import { packedBytes } from './weight.ts';
+import { packedBytes, packingBytes } from './weight.ts';
 
 const f64: StorageForm = { name: 'f64', blockValues: 1, blockBytes: 8 };
 
@@ -19,6 +19,9 @@ export const capability: Capability = {
       ? undefined
       : cachePageBytes(spec),
   packedBytes,
+  packedLayout: 'reference 1',
+  packedRows: 1,
+  packingBytes,
   addressableBytes: Number.POSITIVE_INFINITY,
   mostMemories: 1,
   overreadBytes: 0,

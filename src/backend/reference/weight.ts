@@ -15,6 +15,8 @@ const pieceBytes = 2 ** 24;
 
 export interface ReferenceWeight extends PackedWeight {
   readonly rows: Rows;
+  /** What is held of it: float64 values, or the file's bytes. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 interface Size {
@@ -45,19 +47,54 @@ export async function packWeight(
   read: ReadWeight,
   signal: AbortSignal | undefined,
 ): Promise<ReferenceWeight> {
-  const { count, width, fileBytes, heldBytes } = sizeOf(type);
-  const bytes = allocateBytes(fileBytes);
-  for (let offset = 0; offset < fileBytes; offset += pieceBytes) {
+  const weight = placeWeight(type, allocateBytes(sizeOf(type).heldBytes), 0);
+  await packRows(weight, 0, sizeOf(type).count, read, signal);
+  return weight;
+}
+
+/** A weight whose bytes lie in `buffer` from an offset on, a multiple of eight. */
+export function placeWeight(
+  type: TensorType<NumberFormat>,
+  buffer: ArrayBuffer,
+  offsetBytes: number,
+): ReferenceWeight {
+  const { count, width, heldBytes } = sizeOf(type);
+  const bytes = new Uint8Array(buffer, offsetBytes, heldBytes);
+  const rows =
+    count * width > decodedValues
+      ? decodedRows(type.format, bytes, count, width)
+      : denseRows(new Float64Array(buffer, offsetBytes, count * width), width);
+  return { type, byteLength: heldBytes, rows, bytes };
+}
+
+/** Puts `rowCount` rows from `firstRow` on in their places; `read` counts from the first of them. */
+export async function packRows(
+  { type, bytes }: ReferenceWeight,
+  firstRow: number,
+  rowCount: number,
+  read: ReadWeight,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { count, width } = sizeOf(type);
+  const isDecoded = count * width <= decodedValues;
+  const stride = rowBytes(type.format, width);
+  const target = isDecoded
+    ? new Uint8Array(allocateBytes(rowCount * stride))
+    : bytes.subarray(firstRow * stride, (firstRow + rowCount) * stride);
+  for (let offset = 0; offset < target.length; offset += pieceBytes) {
     throwIfAborted(signal);
-    await read(offset, bytes.subarray(offset, Math.min(fileBytes, offset + pieceBytes)));
+    await read(offset, target.subarray(offset, Math.min(target.length, offset + pieceBytes)));
   }
   throwIfAborted(signal);
-  if (count * width > decodedValues) {
-    return { type, byteLength: heldBytes, rows: decodedRows(type.format, bytes, count, width) };
-  }
-  const values = new Float64Array(count * width);
-  decodeRow(type.format, bytes, 0, values, 0, values.length);
-  return { type, byteLength: heldBytes, rows: denseRows(values, width) };
+  if (!isDecoded) return;
+  const values = new Float64Array(bytes.buffer, bytes.byteOffset, count * width);
+  decodeRow(type.format, target, 0, values, firstRow * width, rowCount * width);
+}
+
+/** Bytes of file form that `packRows` holds of a whole weight beside what it packs. */
+export function packingBytes(type: TensorType<NumberFormat>): number {
+  const { count, width, fileBytes } = sizeOf(type);
+  return count * width <= decodedValues ? fileBytes : 0;
 }
 
 function decodedRows(format: NumberFormat, bytes: Uint8Array, count: number, width: number): Rows {
@@ -74,9 +111,9 @@ function decodedRows(format: NumberFormat, bytes: Uint8Array, count: number, wid
   };
 }
 
-function allocateBytes(byteLength: number): Uint8Array {
+function allocateBytes(byteLength: number): ArrayBuffer {
   try {
-    return new Uint8Array(byteLength);
+    return new ArrayBuffer(byteLength);
   } catch (cause) {
     throw new NearfieldError('out-of-budget', `The host refused ${byteLength} bytes for a weight`, { cause });
   }

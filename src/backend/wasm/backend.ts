@@ -13,7 +13,7 @@ import { controlWords, instantiateKernels, scratchBytesPerThread, scratchOffset 
 import { writeDescriptions } from './description.ts';
 import { type DotVariant, dotVariants } from './dot-variant.ts';
 import { LinearMemory, memoryLimitBytes } from './memory.ts';
-import { packWeight } from './pack-weight.ts';
+import { packWeight, type RowRange } from './pack-weight.ts';
 import { weightSize } from './packing.ts';
 import { TapeProgram } from './program.ts';
 import { openShards, type Shard } from './sharded-backend.ts';
@@ -125,15 +125,7 @@ class WasmBackend implements Shard {
     const { totalBytes } = weightSize(type);
     const offset = this.#memory.allocate(totalBytes, 'weights');
     try {
-      await packWeight({
-        type,
-        read,
-        offset,
-        memory: this.#memory,
-        runner: this.#runner,
-        descriptions: this.#descriptions,
-        signal,
-      });
+      await this.#packAt({ type, byteLength: totalBytes, offset }, undefined, read, signal);
     } catch (error) {
       this.#memory.release(offset);
       throw error;
@@ -145,6 +137,48 @@ class WasmBackend implements Shard {
   unpack(weight: PackedWeight): void {
     this.#memory.release((weight as WasmWeight).offset);
     this.#weightBytes -= weight.byteLength;
+  }
+
+  place(type: TensorType<NumberFormat>, region: Region, offsetBytes: number): WasmWeight {
+    return {
+      type,
+      byteLength: weightSize(type).totalBytes,
+      offset: (region as WasmRegion).offset + offsetBytes,
+    };
+  }
+
+  packRows(
+    weight: PackedWeight,
+    firstRow: number,
+    rowCount: number,
+    read: ReadWeight,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    return this.#packAt(weight as WasmWeight, { first: firstRow, count: rowCount }, read, signal);
+  }
+
+  #packAt(
+    { type, offset }: WasmWeight,
+    part: RowRange | undefined,
+    read: ReadWeight,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    return packWeight({
+      ...{ type, read, offset, signal },
+      ...(part ? { part } : {}),
+      memory: this.#memory,
+      runner: this.#runner,
+      descriptions: this.#descriptions,
+    });
+  }
+
+  fill(
+    region: Region,
+    offsetBytes: number,
+    byteLength: number,
+    read: (target: Uint8Array) => Promise<void>,
+  ): Promise<void> {
+    return this.#memory.fill((region as WasmRegion).offset + offsetBytes, byteLength, read);
   }
 
   prepare(segment: Segment, plan: Plan): Program {

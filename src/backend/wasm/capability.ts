@@ -4,7 +4,9 @@ import type { NumberFormat } from '../../format.ts';
 import type { GraphNode, WeightValue } from '../../graph.ts';
 import type { Capability } from '../../plan.ts';
 import { cacheForms, f32, q8 } from './forms.ts';
+import { groupRows, packedLayout } from './layout.ts';
 import { memoryLimitBytes } from './memory.ts';
+import { packingBytes } from './pack-weight.ts';
 import { packingOf, requirePacking, weightSize } from './packing.ts';
 import { fusionPatterns } from './patterns.ts';
 
@@ -50,6 +52,9 @@ export const capability: Capability = {
     return fits ? keyValueHeadCount * (keySize + valueSize) * columnBytes : undefined;
   },
   packedBytes: (type) => weightSize(type).totalBytes,
+  packedLayout,
+  packedRows: groupRows,
+  packingBytes,
   addressableBytes: memoryLimitBytes,
   mostMemories: 16,
   // Tiles of four rows begin at a buffer's last row: three rows of the widest input beyond it.

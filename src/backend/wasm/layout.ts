@@ -57,6 +57,9 @@ export const packedLayouts = [
   { name: 'two-affine', scale: 'half-pair', bias: true, zero: 0, planes: ['pair'] },
 ] as const satisfies readonly PackedLayout[];
 
+/** For packed weights that are kept: counts up when the same table leads to other bytes. */
+export const packedLayout = `wasm 1 ${JSON.stringify(packedLayouts)}`;
+
 export type LayoutName = (typeof packedLayouts)[number]['name'];
 
 /** Byte offsets within a record. */

@@ -18,10 +18,17 @@ export interface PackRequest {
   readonly read: ReadWeight;
   /** Where the packed weight goes. */
   readonly offset: number;
+  /** Rows of a matrix to pack, whole groups but at its end, whose bytes `read` gives; all without it. */
+  readonly part?: RowRange;
   readonly memory: LinearMemory;
   readonly runner: TapeRunner;
   readonly descriptions: ReadonlyMap<number, number>;
   readonly signal: AbortSignal | undefined;
+}
+
+export interface RowRange {
+  readonly first: number;
+  readonly count: number;
 }
 
 export async function packWeight(request: PackRequest): Promise<void> {
@@ -40,29 +47,52 @@ async function packVector({ type, read, offset, memory }: PackRequest): Promise<
   memory.view(offset, totalBytes).set(new Uint8Array(values.buffer));
 }
 
+interface Slabs {
+  readonly rows: number;
+  /** Bytes of file form, with what kernels may load beyond a row's last bytes. */
+  readonly bytes: number;
+  /** One is read while the other is packed. */
+  readonly stages: number;
+}
+
+function slabsOf(type: TensorType<NumberFormat>, rowCount: number): Slabs {
+  const bytes = rowBytesOf(type);
+  const rows = Math.max(groupRows, Math.floor(slabBytes / bytes / groupRows) * groupRows);
+  return { rows, bytes: Math.min(rows, rowCount) * bytes + 64, stages: rowCount > rows ? 2 : 1 };
+}
+
+const rowBytesOf = (type: TensorType<NumberFormat>): number =>
+  (weightSize(type).columns / type.format.blockValues) * type.format.blockBytes;
+
+const tapeBytes = 64;
+
+/** What `packWeight` holds while it packs a whole weight. */
+export function packingBytes(type: TensorType<NumberFormat>): number {
+  if (type.shape.length === 1) return 0;
+  const { bytes, stages } = slabsOf(type, weightSize(type).rows);
+  return stages * (Math.ceil(bytes / 64) * 64 + tapeBytes);
+}
+
 async function packMatrix(request: PackRequest): Promise<void> {
   const { type, memory, runner, signal } = request;
-  const { rows, columns } = weightSize(type);
-  const rowBytes = (columns / type.format.blockValues) * type.format.blockBytes;
-  const slabRows = Math.max(groupRows, Math.floor(slabBytes / rowBytes / groupRows) * groupRows);
-  const bytes = Math.min(slabRows, rows) * rowBytes;
-  const stages = rows > slabRows ? 2 : 1;
-  const buffers = Array.from({ length: stages }, () => ({
-    // The kernels load whole vectors at a row's last bytes.
-    data: memory.allocate(bytes + 64, 'staging'),
-    tape: memory.allocate(64, 'staging'),
+  const { first, count: rowCount } = request.part ?? { first: 0, count: weightSize(type).rows };
+  const rowBytes = rowBytesOf(type);
+  const slabs = slabsOf(type, rowCount);
+  const buffers = Array.from({ length: slabs.stages }, () => ({
+    data: memory.allocate(slabs.bytes, 'staging'),
+    tape: memory.allocate(tapeBytes, 'staging'),
     busy: Promise.resolve() as Ticket['done'],
   }));
   try {
-    for (let first = 0, slab = 0; first < rows; first += slabRows, slab++) {
+    for (let done = 0, slab = 0; done < rowCount; done += slabs.rows, slab++) {
       throwIfAborted(signal);
-      const buffer = buffers[slab % stages];
+      const buffer = buffers[slab % slabs.stages];
       if (!buffer) break;
       await buffer.busy;
-      const count = Math.min(slabRows, rows - first);
-      await memory.fill(buffer.data, count * rowBytes, (target) => request.read(first * rowBytes, target));
-      packTape(request, first, count, buffer.data).instantiate(
-        new Int32Array(memory.memory.buffer, buffer.tape, 16),
+      const count = Math.min(slabs.rows, rowCount - done);
+      await memory.fill(buffer.data, count * rowBytes, (target) => request.read(done * rowBytes, target));
+      packTape(request, first + done, count, buffer.data).instantiate(
+        new Int32Array(memory.memory.buffer, buffer.tape, tapeBytes / 4),
         [],
         { arena: 0, step: 0, weights: [] },
       );
@@ -101,14 +131,13 @@ function packTape(
       .word(packing.valueBytes ?? 4);
     return tape.word(source).word(target).word(units);
   }
-  const rowBytes = (columns / type.format.blockValues) * type.format.blockBytes;
   tape
     .begin(operationNumbers.pack)
     .word(rows)
     .word(columns / 32)
     .word(packing.unpack.format)
     .word(source)
-    .word(rowBytes);
+    .word(rowBytesOf(type));
   tape
     .word(target)
     .word(groupBytes)

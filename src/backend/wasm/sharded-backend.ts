@@ -123,6 +123,31 @@ class ShardedBackend implements Backend {
     this.#memoryOf.delete(weight);
   }
 
+  place(type: TensorType<NumberFormat>, region: Region, offsetBytes: number): PackedWeight {
+    const weight = this.#first.place(type, partOf(region, 0), offsetBytes);
+    this.#memoryOf.set(weight, 0);
+    return weight;
+  }
+
+  packRows(
+    weight: PackedWeight,
+    firstRow: number,
+    rowCount: number,
+    read: ReadWeight,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    return this.#first.packRows(weight, firstRow, rowCount, read, signal);
+  }
+
+  fill(
+    region: Region,
+    offsetBytes: number,
+    byteLength: number,
+    read: (target: Uint8Array) => Promise<void>,
+  ): Promise<void> {
+    return this.#first.fill(partOf(region, 0), offsetBytes, byteLength, read);
+  }
+
   prepare(segment: Segment, plan: Plan): Program {
     const inner = this.#shard(segment.memory).prepare(segment, plan);
     return new ShardedProgram(inner, arrivals(segment, plan));
