@@ -58,6 +58,7 @@ export function cacheFolder(): string | undefined {
 export interface HostWorker {
   post(message: unknown, transfer?: readonly Transferable[]): void;
   onMessage(listener: (message: unknown) => void): void;
+  /** Hears of the end of the thread, too; in a browser only of errors. */
   onError(listener: (error: Error) => void): void;
   terminate(): Promise<void>;
 }
@@ -69,8 +70,15 @@ export function spawnWorker(url: URL, name: string): HostWorker {
     worker.unref();
     return {
       post: (message, transfer = []) => worker.postMessage(message, transfer as never),
-      onMessage: (listener) => void worker.on('message', listener),
-      onError: (listener) => void worker.on('error', listener),
+      onMessage(listener) {
+        worker.on('message', listener);
+        // A new listener counts as a wish to wait for messages.
+        worker.unref();
+      },
+      onError(listener) {
+        worker.on('error', listener);
+        worker.on('exit', (code) => listener(new Error(`the thread ended with ${code}`)));
+      },
       terminate: async () => void (await worker.terminate()),
     };
   }

@@ -9,6 +9,7 @@ import { openKvCache } from '../kv-cache.ts';
 import { openTokenizer } from '../tokenizer.ts';
 import { loadWeights, openBudget } from '../weights.ts';
 import { openChat } from './chat.ts';
+import { openDraft } from './load-draft.ts';
 import { LocalEngine } from './local-engine.ts';
 import { hashModel } from './model-hash.ts';
 import { openMachine, rowsWithRoom } from './open-machine.ts';
@@ -48,6 +49,23 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
     const cache = opened.add(openKvCache({ backend, layout: plan.cache, contextLength, budget }), (pages) =>
       pages.close(),
     );
+    const draft =
+      options.draft &&
+      (await openDraft(
+        options.draft,
+        {
+          target: { tokenizer, metadata: checkpoint.metadata },
+          ...{
+            backendName: name,
+            backendOptions: machineOptions,
+            backend,
+            memories: plan.weightBytes.length,
+          },
+          ...{ budget, contextLength, maxRows, cacheType },
+        },
+        options,
+        opened,
+      ));
     const weights = opened.add(
       await loadWeights({
         weights: graph.weights,
@@ -65,15 +83,16 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
       openExecutor({ backend, plan, weights, cache, budget, ...onTrace }),
       (steps) => steps.close(),
     );
-    throwIfAborted(signal);
     onProgress?.({ stage: 'ready', loadedBytes: checkpoint.byteLength, totalBytes: checkpoint.byteLength });
+    throwIfAborted(signal);
     const warnings = [...(tokenizer.warnings ?? [])];
     if (contextLength > trained)
       warnings.push(
         `The context of ${contextLength} is longer than the ${trained} rows the model was trained for`,
       );
     return new LocalEngine({
-      ...{ tokenizer, chat, cache, executor, weights, contextLength },
+      ...{ tokenizer, chat, cache, executor, weights, contextLength, draft },
+      ...{ decoder: options.decoder, fallback: options.fallback },
       // Pages are bytes in the backend's own layout, so a snapshot fits this backend and this model only.
       snapshotKey: () => hashModel(checkpoint, `${name}, ${cacheType}, ${plan.cache.pageBytes} bytes a page`),
       close: () => opened.close(),
@@ -87,6 +106,12 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
         threads: backend.threads,
         loadMs: performance.now() - began,
         hasChatTemplate: chat.hasTemplate,
+        draft: draft && {
+          source: draft.source,
+          name: draft.description.name,
+          parameterCount: draft.description.parameterCount,
+          contextLength: draft.contextLength,
+        },
         warnings,
       },
     });
