@@ -51,7 +51,7 @@ export function print(): string {
   );
   const integers = integerTiles.flatMap((tile) => [integerScores(tile), integerWeigh(tile)]);
   return `// Printed by attention-source.ts.
-import { dot, halves, multiplyAdd } from './simd';
+import { dot, multiplyAdd, widened } from './simd';
 
 export const QUERY_BYTES: usize = ${queryBytes};
 export const QUERY_BLOCK: usize = ${queryBlock.bytes};
@@ -80,7 +80,7 @@ function stores({ queries, vectors }: Tile, bytesPerQuery: number): string[] {
 function floatVector({ name, bytes }: FloatType, pointer: string, v: number): string {
   const place = v * 4 * bytes;
   return name === 'f16'
-    ? `halves(v128.load64_zero(${pointer}, ${place}), bits)`
+    ? `widened(v128.load16x4_s(${pointer}, ${place}), bits)`
     : `v128.load(${pointer}, ${place})`;
 }
 

@@ -7,7 +7,7 @@
  *              units of 16 values × 128 rows, [value size / 16, 32, 16 values, 4 rows]. A value is scale · code, codes are
  *              signed bytes. Four bytes side by side meet in one dot product.
  */
-import { halfOf } from './simd';
+import { copy, halvesOf } from './simd';
 
 export const F32: i32 = 0;
 export const F16: i32 = 1;
@@ -59,15 +59,18 @@ export function writeHead(type: i32, head: usize, slot: usize, key: usize, value
       store<f32>(target, load<f32>(key + (<usize>i << 2)));
       target += 128;
     }
-    memory.copy(values + slot * <usize>valueSize * 4, value, <usize>valueSize * 4);
+    copy(values + slot * <usize>valueSize * 4, value, <usize>valueSize * 4);
   } else if (type == F16) {
-    let target = head + keyPlace<u16>(slot, keySize);
-    for (let i = 0; i < keySize; i++) {
-      store<u16>(target, halfOf(load<f32>(key + (<usize>i << 2))));
-      target += 64;
+    const target = head + keyPlace<u16>(slot, keySize);
+    for (let i: usize = 0; i < <usize>keySize; i += 4) {
+      const bits = halvesOf(v128.load(key + (i << 2)));
+      v128.store16_lane(target + (i << 6), bits, 0);
+      v128.store16_lane(target + (i << 6), bits, 1, 64);
+      v128.store16_lane(target + (i << 6), bits, 2, 128);
+      v128.store16_lane(target + (i << 6), bits, 3, 192);
     }
-    target = values + slot * <usize>valueSize * 2;
-    for (let i: usize = 0; i < <usize>valueSize; i++) store<u16>(target + i * 2, halfOf(load<f32>(value + i * 4)));
+    const row = values + slot * <usize>valueSize * 2;
+    for (let i: usize = 0; i < <usize>valueSize; i += 4) v128.store64_lane(row + (i << 1), halvesOf(v128.load(value + (i << 2))), 0);
   } else {
     writeQ8Key(head + q8KeyPlace(slot, keySize), slot & 15, key, keySize);
     writeQ8Value(values, slot, value, valueSize);
@@ -82,8 +85,8 @@ function scaleOf(x: usize): f32 {
     max(f32x4.extract_lane(largest, 0), f32x4.extract_lane(largest, 1)),
     max(f32x4.extract_lane(largest, 2), f32x4.extract_lane(largest, 3)),
   );
-  // Smaller ones vanish beside anything else; it keeps the inverse finite.
-  return most > 1e-30 ? most / 127 : 0;
+  // Smaller ones vanish beside anything else; it keeps the inverse finite. NaN stays NaN.
+  return most > 1e-30 ? most / 127 : most * 0;
 }
 
 // @ts-ignore: decorator

@@ -9,7 +9,7 @@ const LIFT: f32 = 7.2057594037927936e16; // 2^56
 /** Quantizes 32 values to a block at `out`. */
 export function quantizeBlock(x: usize, out: usize): void {
   let largest = f32x4.abs(v128.load(x));
-  for (let i: usize = 16; i < 128; i += 16) largest = f32x4.max(largest, f32x4.abs(v128.load(x + i)));
+  for (let i: usize = 16; i < 128; i += 16) largest = f32x4.pmax(largest, f32x4.abs(v128.load(x + i)));
   let most = max(f32x4.extract_lane(largest, 0), f32x4.extract_lane(largest, 1));
   most = max(most, max(f32x4.extract_lane(largest, 2), f32x4.extract_lane(largest, 3)));
   // Below this the values vanish beside any other block; it also keeps 127 / most finite.

@@ -35,7 +35,14 @@ export function multiplyAdd(a: v128, b: v128, c: v128): v128 {
 // @ts-ignore: decorator
 @inline
 export function halves(bits: v128, keep: v128): v128 {
-  return v128.and(i32x4.shl(i32x4.extend_low_i16x8_s(bits), 13), keep);
+  return widened(i32x4.extend_low_i16x8_s(bits), keep);
+}
+
+/** The same of halves that are sign-extended to 32 bits. */
+// @ts-ignore: decorator
+@inline
+export function widened(bits: v128, keep: v128): v128 {
+  return v128.and(i32x4.shl(bits, 13), keep);
 }
 
 /** Four exponent bytes in the low 32 bits to 2^(e - 127); 0 stands for 0. */
@@ -95,7 +102,7 @@ const EXPONENTIAL: usize = memory.data<f32>([
 @inline
 export function exponential(x: v128): v128 {
   const lowest = v128.load(EXPONENTIAL, 16);
-  const clamped = f32x4.max(f32x4.min(x, v128.load(EXPONENTIAL)), lowest);
+  const clamped = f32x4.pmax(f32x4.pmin(x, v128.load(EXPONENTIAL)), lowest);
   const n = f32x4.nearest(f32x4.mul(clamped, v128.load(EXPONENTIAL, 32)));
   let r = f32x4.sub(clamped, f32x4.mul(n, v128.load(EXPONENTIAL, 48)));
   r = f32x4.sub(r, f32x4.mul(n, v128.load(EXPONENTIAL, 64)));
@@ -113,9 +120,29 @@ export function exponential(x: v128): v128 {
   return v128.and(f32x4.mul(p, power), f32x4.gt(x, lowest));
 }
 
-/** The nearest half (ties to even), at most the largest finite one; subnormal ones included. */
-export function halfOf(x: f32): u16 {
-  const bits = reinterpret<u32>(min<f32>(abs<f32>(x), 65504) * <f32>1.925929944387236e-34); // 2^-112
-  const rounded = (bits + 0xfff + ((bits >> 13) & 1)) >> 13;
-  return <u16>(rounded | ((reinterpret<u32>(x) >> 16) & 0x8000));
+/** Largest finite half, 2^-112, one less than half of the bits that fall away, one, and the sign bit: four copies each. */
+const HALVES: usize = memory.data<u32>([
+  0x477fe000, 0x477fe000, 0x477fe000, 0x477fe000, 0x07800000, 0x07800000, 0x07800000, 0x07800000,
+  0xfff, 0xfff, 0xfff, 0xfff, 1, 1, 1, 1, 0x8000, 0x8000, 0x8000, 0x8000,
+], 16);
+
+/** Four float32 to the nearest halves (ties to even, subnormal ones included, finite ones stay finite), in the low 64 bits. */
+// @ts-ignore: decorator
+@inline
+export function halvesOf(x: v128): v128 {
+  const bits = f32x4.mul(f32x4.pmin(f32x4.abs(x), v128.load(HALVES)), v128.load(HALVES, 16));
+  const odd = v128.and(i32x4.shr_u(bits, 13), v128.load(HALVES, 48));
+  const body = i32x4.shr_u(i32x4.add(i32x4.add(bits, v128.load(HALVES, 32)), odd), 13);
+  const half = v128.or(body, v128.and(i32x4.shr_u(x, 16), v128.load(HALVES, 64)));
+  return i8x16.shuffle(half, half, 0, 1, 4, 5, 8, 9, 12, 13, 0, 1, 4, 5, 8, 9, 12, 13);
+}
+
+/** Zeros a multiple of 16 bytes. A loop: V8 calls out for `memory.fill`, which costs more than short ranges take. */
+export function clear(target: usize, bytes: usize): void {
+  for (let i: usize = 0; i < bytes; i += 16) v128.store(target + i, i32x4.splat(0));
+}
+
+/** Copies a multiple of 16 bytes. */
+export function copy(target: usize, source: usize, bytes: usize): void {
+  for (let i: usize = 0; i < bytes; i += 16) v128.store(target + i, v128.load(source + i));
 }
