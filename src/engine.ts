@@ -4,7 +4,14 @@
  */
 import type { BackendName } from './backend.ts';
 import type { CheckpointInput } from './checkpoint.ts';
-import type { DecodeFinish, ProposerName, SamplingOptions, TokenLogprob } from './decoder.ts';
+import type {
+  DecodeFinish,
+  FallbackName,
+  ProposerName,
+  SamplingOptions,
+  SpeculationStats,
+  TokenLogprob,
+} from './decoder.ts';
 import type { ChatMessage } from './engine/chat.ts';
 import type { TraceEvent } from './executor.ts';
 import type { CacheType } from './graph.ts';
@@ -21,7 +28,7 @@ export {
 } from './engine/look.ts';
 
 export interface LoadProgress {
-  readonly stage: 'open' | 'weights' | 'ready';
+  readonly stage: 'open' | 'draft' | 'weights' | 'ready';
   readonly loadedBytes: number;
   readonly totalBytes: number;
 }
@@ -46,6 +53,14 @@ export interface LoadOptions {
    * half of `f16`, is the fastest in long contexts, and needs heads of a multiple of 32 values.
    */
   readonly cacheType?: CacheType;
+  /**
+   * A small model of the same vocabulary, or this one in a smaller format, that drafts what this one verifies: faster where
+   * the two often agree, the same text always. Held in memory as a whole.
+   */
+  readonly draft?: ModelInput;
+  /** For generations that state none: see `GenerateOptions`. */
+  readonly decoder?: ProposerName;
+  readonly fallback?: FallbackName;
   /** Bytes for weights, cache and activations together; beyond it loading is refused before anything is allocated. */
   readonly memoryBudget?: number;
   /** Prompt rows computed in one pass; default 512. */
@@ -59,11 +74,20 @@ export interface LoadOptions {
   readonly onTrace?: (event: TraceEvent) => void;
 }
 
+/** The draft's included. */
 export interface MemoryReport {
   readonly weightsBytes: number;
   /** Of all sessions. */
   readonly kvCacheBytes: number;
   readonly arenaBytes: number;
+}
+
+export interface DraftDescription {
+  /** File name or URL. */
+  readonly source: string;
+  readonly name: string;
+  readonly parameterCount: number;
+  readonly contextLength: number;
 }
 
 export interface EngineDescription {
@@ -83,6 +107,7 @@ export interface EngineDescription {
   /** Milliseconds from the call of `load` to the engine. */
   readonly loadMs: number;
   readonly hasChatTemplate: boolean;
+  readonly draft: DraftDescription | undefined;
   /** What is doubtful about the file, one line each. */
   readonly warnings: readonly string[];
 }
@@ -97,8 +122,15 @@ export interface GenerateOptions extends SamplingOptions {
   readonly stop?: readonly string[];
   /** How many log-probabilities per token; default none. */
   readonly logprobs?: number;
-  /** How tokens are suggested to the model; changes the speed, never the text. Default `auto`. */
+  /** How tokens are suggested to the model; changes the speed, never the text. Default `auto`, or what `load` was told. */
   readonly decoder?: ProposerName;
+  /** When a draft stops and the model verifies: by measured times (`cost`, default), or by confidence alone. */
+  readonly fallback?: FallbackName;
+  /**
+   * Also shows what will probably follow while the model still verifies it: items marked `provisional`, taken back by an
+   * item with `retracted` before the model's own tokens come. Default: no.
+   */
+  readonly provisional?: boolean;
   /** Go on beyond ids that end a text. */
   readonly ignoreEnd?: boolean;
   readonly signal?: AbortSignal;
@@ -109,6 +141,10 @@ export interface GenerateOptions extends SamplingOptions {
 /** Text as it becomes certain. The last item of a generation may carry text that was held back, and no token. */
 export interface GeneratedToken {
   readonly id: number | undefined;
+  /** A guess, shown where it was asked for; no part of the text. */
+  readonly provisional?: true;
+  /** So many provisional items, all that still stand, are taken back; nothing else comes with it. */
+  readonly retracted?: number;
   /** Empty while a character is incomplete or a stop string may have begun. */
   readonly text: string;
   readonly logprob?: number;
@@ -140,6 +176,8 @@ export interface GenerationResult {
     readonly steps: number;
     readonly proposed: number;
     readonly accepted: number;
+    /** Undefined for `plain`. */
+    readonly speculation: SpeculationStats | undefined;
   };
 }
 

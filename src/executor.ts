@@ -79,8 +79,10 @@ export interface PlanExecutor extends Executor {
   close(): Promise<void>;
 }
 
-/** One program that ran; several are under way at once, one after the other on the machine. */
+/** One program that ran, or other work of an engine; several are under way at once, one after the other on the machine. */
 export interface TraceEvent {
+  /** What worked: `target` (where it is left out), `draft`, `read`, `repack`. */
+  readonly lane?: string;
   /** Stage of the segment. */
   readonly name: string;
   /** On the clock of `performance.now()`. */

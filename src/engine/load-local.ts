@@ -49,23 +49,13 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
     const cache = opened.add(openKvCache({ backend, layout: plan.cache, contextLength, budget }), (pages) =>
       pages.close(),
     );
+    const vocabulary = { tokenizer, metadata: checkpoint.metadata };
+    const draftIn = {
+      ...{ target: vocabulary, backend, memories: plan.weightBytes.length, backendName: name },
+      ...{ backendOptions: machineOptions, budget, contextLength, maxRows, cacheType },
+    };
     const draft =
-      options.draft &&
-      (await openDraft(
-        options.draft,
-        {
-          target: { tokenizer, metadata: checkpoint.metadata },
-          ...{
-            backendName: name,
-            backendOptions: machineOptions,
-            backend,
-            memories: plan.weightBytes.length,
-          },
-          ...{ budget, contextLength, maxRows, cacheType },
-        },
-        options,
-        opened,
-      ));
+      options.draft === undefined ? undefined : await openDraft(options.draft, draftIn, options, opened);
     const weights = opened.add(
       await loadWeights({
         weights: graph.weights,

@@ -1,11 +1,13 @@
 /** An engine on this thread. */
 import { NearfieldError } from '../base/error.ts';
+import type { FallbackName, ProposerName } from '../decoder.ts';
 import type { Engine, EngineDescription, MemoryReport, Session } from '../engine.ts';
 import type { PlanExecutor } from '../executor.ts';
 import type { KvCache } from '../kv-cache.ts';
 import type { Tokenizer } from '../tokenizer.ts';
 import type { Weights } from '../weights.ts';
 import type { Chat, ChatMessage } from './chat.ts';
+import type { DraftParts } from './load-draft.ts';
 import { LocalSession } from './local-session.ts';
 import { decodeSnapshot } from './snapshot.ts';
 
@@ -18,6 +20,12 @@ export interface EngineParts {
   readonly executor: PlanExecutor;
   readonly weights: Weights;
   readonly contextLength: number;
+  readonly draft: DraftParts | undefined;
+  /** For generations that state none. */
+  readonly decoder: ProposerName | undefined;
+  readonly fallback: FallbackName | undefined;
+  /** Whether passes wait for weights at times, so that the draft may compute meanwhile; not where it is left out. */
+  hasIdleTime?(): boolean;
   /** Identity of model and cache layout. */
   snapshotKey(): Promise<string>;
   close(): Promise<void>;
@@ -71,11 +79,11 @@ export class LocalEngine implements Engine {
   }
 
   async memory(): Promise<MemoryReport> {
-    const { weights, cache, executor } = this.#open();
+    const { weights, cache, executor, draft } = this.#open();
     return {
-      weightsBytes: weights.packedBytes,
-      kvCacheBytes: cache.heldBytes,
-      arenaBytes: executor.arenaBytes,
+      weightsBytes: weights.packedBytes + (draft?.weights.packedBytes ?? 0),
+      kvCacheBytes: cache.heldBytes + (draft?.cache.heldBytes ?? 0),
+      arenaBytes: executor.arenaBytes + (draft?.executor.arenaBytes ?? 0),
     };
   }
 

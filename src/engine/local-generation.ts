@@ -1,11 +1,12 @@
 /** One generation: the prompt's new rows, then the decoding loop, with times taken. */
 import { NearfieldError } from '../base/error.ts';
-import { decodeText, type Proposer, type ProposerName } from '../decoder.ts';
+import { decodeText, type Proposer } from '../decoder.ts';
 import type { GeneratedToken, GenerateOptions, Generation, GenerationResult, Prompt } from '../engine.ts';
 import type { Sequence } from '../kv-cache.ts';
 import { computeChain } from './compute-chain.ts';
 import type { EngineParts } from './local-engine.ts';
 import type { SessionExecutor } from './pausable-executor.ts';
+import { ForeseenTokens, showForeseen, showItems } from './provisional.ts';
 
 /** A sequence and the ids of its rows, with one more. */
 export interface Timeline {
@@ -17,8 +18,8 @@ export interface Timeline {
 export interface SessionHold {
   /** Marks the session busy with this generation; returns what ends that. */
   begin(generation: LocalGeneration): () => void;
-  /** The session's proposer of that name: it keeps what it has learnt from one generation to the next. */
-  openProposer(name: ProposerName): Proposer;
+  /** The proposer that the options ask for. */
+  openProposer(options: GenerateOptions): Proposer;
   readonly executor: SessionExecutor;
 }
 
@@ -103,48 +104,61 @@ export class LocalGeneration implements Generation {
     const promptTokens = this.#promptTokens();
     const cachedRows = await this.#prefill(promptTokens);
     const prefillMs = performance.now() - began;
-    const {
-      maxTokens = Number.POSITIVE_INFINITY,
-      ignoreEnd,
-      onPrompt: _,
-      decoder = 'auto',
-      ...rest
-    } = options;
-    const { stop, logprobs, signal, ...sampling } = rest;
-    const proposer = this.#hold.openProposer(decoder);
+    const { maxTokens = Number.POSITIVE_INFINITY, ignoreEnd, onPrompt: _, provisional, ...rest } = options;
+    const { stop, logprobs, signal, decoder: _decoder, fallback: _fallback, ...sampling } = rest;
+    const proposer = this.#hold.openProposer(options);
+    const foreseen = provisional ? new ForeseenTokens() : undefined;
+    const leaving = new AbortController();
+    const ending = foreseen ? AbortSignal.any([leaving.signal, ...(signal ? [signal] : [])]) : signal;
+    const { hasIdleTime } = this.#parts;
+    // After nothing but BOS the text begins here.
+    const continues = tokenizer.decode(promptTokens) !== '';
     const decoding = decodeText(
-      { executor, sequence, contextLength, tokens },
+      { executor, sequence, contextLength, tokens, ...(hasIdleTime ? { hasIdleTime } : {}) },
       proposer,
-      // After nothing but BOS the text begins here.
-      tokenizer.stream({ continues: tokenizer.decode(promptTokens) !== '' }),
+      tokenizer.stream({ continues }),
       {
         maxTokens,
         sampling,
         endIds: ignoreEnd ? new Set() : tokenizer.endIds,
         ...(stop ? { stop } : {}),
         ...(logprobs === undefined ? {} : { logprobs }),
-        ...(signal ? { signal } : {}),
+        ...(ending ? { signal: ending } : {}),
+        ...(foreseen ? { onProvisional: foreseen.update } : {}),
       },
     );
     const decodeBegan = performance.now();
     const generated: number[] = [];
     let text = '';
+    let guesses = tokenizer.stream({ continues: true });
+    const elapsed = () => ({ elapsedMs: performance.now() - began });
+    const steps = foreseen ? showForeseen(decoding, foreseen, () => leaving.abort()) : showItems(decoding);
     try {
-      for await (const { token, text: piece } of decoding) {
-        text += piece;
-        if (token) generated.push(token.id);
-        const { id, ...probabilities } = token ?? { id: undefined };
-        yield { id, text: piece, ...probabilities, elapsedMs: performance.now() - began };
+      for await (const step of steps) {
+        if (step.kind === 'guesses') {
+          for (const id of step.ids) yield { id, text: guesses.push(id), provisional: true, ...elapsed() };
+        } else if (step.kind === 'retracted') {
+          guesses = tokenizer.stream({ continues: true });
+          yield { id: undefined, text: '', retracted: step.count, ...elapsed() };
+        } else {
+          const { token, text: piece } = step.item;
+          text += piece;
+          if (token) generated.push(token.id);
+          const { id, ...probabilities } = token ?? { id: undefined };
+          yield { id, text: piece, ...probabilities, ...elapsed() };
+        }
       }
     } finally {
       const decodeMs = performance.now() - decodeBegan;
       const prefillRows = promptTokens.length - 1 - cachedRows;
       const { stats } = decoding;
+      const isLeft = leaving.signal.aborted;
+      if (isLeft) this.#forgetBeyond(promptTokens.length + generated.length);
       this.#resolve({
         text,
         promptTokens,
         tokens: generated,
-        finish: stats.finish ?? 'stop',
+        finish: isLeft ? 'stop' : (stats.finish ?? 'stop'),
         timings: {
           prefillRows,
           cachedRows,
@@ -159,9 +173,17 @@ export class LocalGeneration implements Generation {
           steps: stats.steps,
           proposed: stats.proposed,
           accepted: stats.accepted,
+          speculation: stats.speculation,
         },
       });
     }
+  }
+
+  /** Tokens that came when the consumer had left. */
+  #forgetBeyond(length: number): void {
+    const { sequence, tokens } = this.#timeline;
+    tokens.length = Math.min(tokens.length, length);
+    if (sequence.committed >= tokens.length) sequence.forget(Math.max(0, tokens.length - 1));
   }
 
   #promptTokens(): number[] {

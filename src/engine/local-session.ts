@@ -1,6 +1,6 @@
 /** A session on this thread: one sequence of the cache and the ids that belong to it. */
 import { NearfieldError } from '../base/error.ts';
-import { openProposer, type Proposer, type ProposerName } from '../decoder.ts';
+import { type DraftModel, openProposer, type Proposer } from '../decoder.ts';
 import type { GenerateOptions, Generation, Prompt, Session } from '../engine.ts';
 import type { Sequence } from '../kv-cache.ts';
 import type { EngineParts } from './local-engine.ts';
@@ -21,12 +21,15 @@ export class LocalSession implements Session {
   readonly #closing = new AbortController();
   #work: Promise<unknown> | undefined;
   #generation: LocalGeneration | undefined;
-  readonly #proposers = new Map<ProposerName, Proposer>();
+  readonly #draftExecutor: PausableExecutor | undefined;
+  /** The one used last; it keeps what it has learnt from one generation to the next. */
+  #proposer: { readonly key: string; readonly proposer: Proposer } | undefined;
 
   constructor(parts: EngineParts, sequence: Sequence, tokens: number[]) {
     this.#parts = parts;
     this.#sequence = sequence;
     this.#executor = new PausableExecutor(parts.executor);
+    this.#draftExecutor = parts.draft && new PausableExecutor(parts.draft.executor);
     this.#tokens = tokens;
   }
 
@@ -38,7 +41,7 @@ export class LocalSession implements Session {
     const timeline = { sequence: this.#sequence, tokens: this.#tokens };
     const hold = {
       begin: (generation: LocalGeneration) => this.#begin(generation),
-      openProposer: (name: ProposerName) => this.#proposer(name),
+      openProposer: (given: GenerateOptions) => this.#openProposer(given),
       executor: this.#executor,
     };
     return new LocalGeneration(this.#parts, timeline, prompt, this.#withClosing(options), hold);
@@ -99,12 +102,13 @@ export class LocalSession implements Session {
 
   async pause(): Promise<void> {
     this.#expectOpen();
-    await this.#executor.pause();
+    await Promise.all([this.#executor.pause(), this.#draftExecutor?.pause()]);
   }
 
   async resume(): Promise<void> {
     this.#expectOpen();
     this.#executor.resume();
+    this.#draftExecutor?.resume();
   }
 
   async close(): Promise<void> {
@@ -113,7 +117,7 @@ export class LocalSession implements Session {
     // A consumer that paused may never ask again; ask in its place.
     await this.#generation?.leave().catch(() => {});
     await this.#work;
-    for (const proposer of this.#proposers.values()) proposer.close?.();
+    this.#proposer?.proposer.close?.();
     this.#executor.close();
     this.#sequence.close();
     this.onClose?.();
@@ -128,9 +132,22 @@ export class LocalSession implements Session {
     void this.close();
   }
 
-  #proposer(name: ProposerName): Proposer {
-    const proposer = this.#proposers.get(name) ?? openProposer(name);
-    this.#proposers.set(name, proposer);
+  #openProposer(options: GenerateOptions): Proposer {
+    const { draft } = this.#parts;
+    const executor = this.#draftExecutor;
+    const decoder = options.decoder ?? this.#parts.decoder ?? 'auto';
+    const fallback = options.fallback ?? this.#parts.fallback;
+    const key = `${decoder} ${fallback}`;
+    if (this.#proposer?.key === key) return this.#proposer.proposer;
+    const model: DraftModel | undefined = draft &&
+      executor && {
+        executor,
+        contextLength: draft.contextLength,
+        openSequence: () => draft.cache.openSequence(),
+      };
+    const proposer = openProposer(decoder, { draft: model, fallback });
+    this.#proposer?.proposer.close?.();
+    this.#proposer = { key, proposer };
     return proposer;
   }
 

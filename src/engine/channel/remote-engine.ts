@@ -18,7 +18,7 @@ import { RemoteSession } from './remote-session.ts';
 /** As `loadEngine`; an abort or a failure ends the worker and with it everything that was held. */
 export async function loadRemoteEngine(input: ModelInput, options: LoadOptions): Promise<Engine> {
   const began = performance.now();
-  const { signal, onProgress, onTrace: _, assets, headers, ...limits } = options;
+  const { signal, onProgress, onTrace: _, assets, headers, draft, ...limits } = options;
   throwIfAborted(signal);
   const given = {
     input: portableInput(input),
@@ -26,6 +26,7 @@ export async function loadRemoteEngine(input: ModelInput, options: LoadOptions):
       ...limits,
       ...(assets ? { assets: absoluteAssets(assets) } : {}),
       ...(headers ? { headers: { ...headers } } : {}),
+      ...(draft === undefined ? {} : { draft: portableInput(draft) }),
     },
   };
   const client = startWorker(engineScript(assets));

@@ -59,7 +59,7 @@ export class RemoteGeneration implements Generation {
       while (!isAnswered || arrived.length > 0) {
         const batch = arrived.shift();
         for (const token of batch ?? []) {
-          seen.push(token);
+          if (!token.provisional) seen.push(token);
           yield token;
         }
         if (batch) call.note('taken');
