@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type EstimateOptions, estimateModel } from './estimate.ts';
 import { loadEngine } from './load.ts';
+import { loadLocalEngine } from './load-local.ts';
 
 const fable = fileURLToPath(new URL('../../models/fable/fable-4m-q8_0.gguf', import.meta.url));
 const withoutSpeed = (options: EstimateOptions = {}) => estimateModel(fable, { speed: false, ...options });
@@ -16,6 +17,23 @@ test('memory is what a loaded model holds', async () => {
   assert.ok(held.arenaBytes >= memory.arenaBytes && held.arenaBytes < memory.arenaBytes * 1.05);
   assert.equal(memory.baselineBytes, 0);
   assert.deepEqual({ threads, backend }, { threads: 1, backend: 'wasm' });
+});
+
+test('a model that one memory does not hold is estimated as it is spread', async () => {
+  const options = { threads: 1, contextLength: 128, chunkRows: 64, memoryBytes: 6 * 2 ** 20 };
+  const { memory, memories, largestContext } = await estimateModel(fable, { speed: false, ...options });
+  assert.deepEqual([memories, largestContext], [2, undefined]);
+  await using engine = await loadLocalEngine(fable, options);
+  const held = await engine.memory();
+  assert.equal(memory.weightsBytes, held.weightsBytes);
+  const long = await estimateModel(fable, { speed: false, ...options, contextLength: 8192 });
+  assert.deepEqual([long.fits, long.fitsFullContext], [true, false]);
+  assert.ok((long.largestContext ?? 0) >= 128);
+  const { fits, memories: none } = await estimateModel(fable, {
+    ...{ speed: false, ...options },
+    memoryBytes: 3 * 2 ** 20,
+  });
+  assert.deepEqual([fits, none], [false, 1]);
 });
 
 test('the cache grows with the context, the process counts', async () => {

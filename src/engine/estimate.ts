@@ -5,10 +5,12 @@ import { Cleanup } from '../base/cleanup.ts';
 import { NearfieldError } from '../base/error.ts';
 import { openCheckpoint } from '../checkpoint.ts';
 import type { LoadOptions, ModelInput } from '../engine.ts';
-import { makePlan, type Plan, pageRows } from '../plan.ts';
+import { addressablePages, makePlan, type Plan, pageRows } from '../plan.ts';
 import { dimBounds, evaluateDim } from '../tensor.ts';
 import { openTokenizer } from '../tokenizer.ts';
+import type { LocalLoadOptions } from './load-local.ts';
 import { measureSpeed } from './measure-speed.ts';
+import { rowsWithRoom } from './open-machine.ts';
 import { defaultBackend, defaultCacheType, defaultChunkRows, selectedRows } from './pass-bounds.ts';
 
 export interface EstimateOptions
@@ -64,6 +66,8 @@ export interface SpeedEstimate {
 export interface ModelEstimate {
   readonly backend: BackendName;
   readonly threads: number;
+  /** Memories of the backend that the layers are spread over: one but for large models. */
+  readonly memories: number;
   readonly contextLength: number;
   readonly memory: MemoryEstimate;
   /** What there is: the smaller of the machine's memory and the budget with the baseline; undefined where neither is known. */
@@ -87,7 +91,7 @@ const depthsWanted: readonly number[] = [0, 512, 4096];
 /** Reads the header and measures for about a second; rejects as `loadEngine` does, but for memory. */
 export async function estimateModel(
   input: ModelInput,
-  options: EstimateOptions = {},
+  options: EstimateOptions & Pick<LocalLoadOptions, 'memoryBytes'> = {},
 ): Promise<ModelEstimate> {
   const { signal, headers } = options;
   const opened = new Cleanup();
@@ -98,9 +102,10 @@ export async function estimateModel(
     opened.add(openTokenizer(checkpoint.metadata), () => {});
     const name =
       options.backend === undefined || options.backend === 'auto' ? defaultBackend : options.backend;
-    const { threads, assets } = options;
+    const { threads, memoryBytes, assets } = options;
     const open = openBackend(name, {
       ...(threads === undefined ? {} : { threads }),
+      ...(memoryBytes === undefined ? {} : { memoryBytes }),
       ...(assets ? { assets } : {}),
     });
     const backend = opened.add(await open, (machine) => machine.close());
@@ -116,14 +121,17 @@ async function estimateOn(
   model: Model,
   options: EstimateOptions,
 ): Promise<Omit<ModelEstimate, 'backend' | 'threads'>> {
-  const contextLength = options.contextLength ?? model.description.contextLength;
+  const trained = model.description.contextLength;
+  const contextLength = options.contextLength ?? trained;
   const maxRows = options.chunkRows ?? defaultChunkRows;
   if (!(contextLength >= 1) || !(maxRows >= 1)) {
     throw new NearfieldError('bad-argument', 'The context and the rows of a pass are whole numbers above 0');
   }
   const graph = model.build({ maxRows, maxSelected: Math.min(maxRows, selectedRows) });
   const cacheType = options.cacheType ?? defaultCacheType(backend.name);
-  const plan = makePlan(graph, backend.describe(), { cacheType });
+  const capability = backend.describe();
+  const cacheRows = rowsWithRoom(options.contextLength, trained);
+  const plan = makePlan(graph, capability, { cacheType, cacheRows });
   const { residentBytes = () => 0, signal } = options;
   const baselineBytes = residentBytes();
   const began = performance.now();
@@ -132,9 +140,8 @@ async function estimateOn(
       ? undefined
       : await measureSpeed(graph, { backend, cacheType, residentBytes, signal });
   const loadingBytes = measured?.loadingBytes ?? 0;
-  const memory = estimateMemory(plan, backend, contextLength, { baselineBytes, loadingBytes });
-  const machineBytes = backend.describe().addressableBytes;
-  const fit = judge(memory, contextLength, machineBytes, options);
+  const memory = estimateMemory(plan, contextLength, { baselineBytes, loadingBytes });
+  const fit = judge(memory, contextLength, addressablePages(plan, capability), options);
   const promptRows = Math.min(promptRowsWanted, contextLength);
   const depths = options.depths ?? depthsWanted;
   const speeds = (measured ? depths : [])
@@ -145,19 +152,21 @@ async function estimateOn(
       decodeTokensPerSecond: 1000 / (measured?.decodeMs(depth) ?? 0),
       prefillTokensPerSecond: (1000 * promptRows) / (measured?.prefillMs(promptRows, depth) ?? 0),
     }));
-  return { contextLength, memory, ...fit, promptRows, speeds, measuredMs: performance.now() - began };
+  const memories = plan.weightBytes.length;
+  const measuredMs = performance.now() - began;
+  return { contextLength, memories, memory, ...fit, promptRows, speeds, measuredMs };
 }
 
 function estimateMemory(
   plan: Plan,
-  backend: Backend,
   contextLength: number,
   { baselineBytes, loadingBytes }: Pick<MemoryEstimate, 'baselineBytes' | 'loadingBytes'>,
 ): MemoryEstimate {
   const { rows, selected } = plan.graph.symbols;
-  const { packedBytes } = backend.describe();
-  const weightsBytes = plan.graph.weights.reduce((sum, { type }) => sum + packedBytes(type), 0);
-  const arenaBytes = evaluateDim(plan.arenaBytes, [dimBounds(rows).max, dimBounds(selected).max]);
+  const weightsBytes = plan.weightBytes.reduce((sum, bytes) => sum + bytes, 0);
+  // Each memory has an arena of its own.
+  const arenaBytes =
+    plan.weightBytes.length * evaluateDim(plan.arenaBytes, [dimBounds(rows).max, dimBounds(selected).max]);
   const kvCachePageBytes = plan.cache.pageBytes;
   const kvCacheFullBytes = Math.ceil(contextLength / pageRows) * kvCachePageBytes;
   const fixedBytes = baselineBytes + loadingBytes + weightsBytes + arenaBytes;
@@ -180,18 +189,18 @@ function bytesAt({ startBytes, kvCachePageBytes }: MemoryEstimate, rows: number)
 
 type Fit = Pick<ModelEstimate, 'availableBytes' | 'fits' | 'fitsFullContext' | 'largestContext'>;
 
-/** A budget covers the model alone, the machine's memory the process as a whole. */
+/** A budget covers the model alone, the machine's memory the process as a whole; the backend can address so many pages. */
 function judge(
   memory: MemoryEstimate,
   contextLength: number,
-  machineBytes: number,
+  mostPages: number,
   options: EstimateOptions,
 ): Fit {
   const { baselineBytes, loadingBytes, kvCachePageBytes, startBytes, fullBytes } = memory;
   const besideEngine = baselineBytes + loadingBytes;
   const ofBudget = (options.memoryBudget ?? Number.POSITIVE_INFINITY) + besideEngine;
   const known = Math.min(options.availableBytes ?? Number.POSITIVE_INFINITY, ofBudget);
-  const availableBytes = Math.min(known, machineBytes + besideEngine);
+  const availableBytes = Math.min(known, startBytes + (mostPages - 1) * kvCachePageBytes);
   // What the backend can address says no, where it does; a yes takes the host's memory as well.
   if (known === Number.POSITIVE_INFINITY && fullBytes <= availableBytes) {
     return {

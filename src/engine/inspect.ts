@@ -7,6 +7,7 @@ import type { ModelInput } from '../engine.ts';
 import type { CacheType } from '../graph.ts';
 import { makePlan, printPlan } from '../plan.ts';
 import { openTokenizer } from '../tokenizer.ts';
+import { rowsWithRoom } from './open-machine.ts';
 import { defaultBackend, defaultCacheType, defaultChunkRows, selectedRows } from './pass-bounds.ts';
 
 export interface InspectOptions {
@@ -111,7 +112,8 @@ async function inspectCheckpoint(checkpoint: Checkpoint, options: InspectOptions
       const maxRows = options.chunkRows ?? defaultChunkRows;
       const graph = model.build({ maxRows, maxSelected: Math.min(maxRows, selectedRows) });
       const cacheType = options.cacheType ?? defaultCacheType(backend.name);
-      return printPlan(makePlan(graph, backend.describe(), { cacheType }));
+      const cacheRows = rowsWithRoom(undefined, model.description.contextLength);
+      return printPlan(makePlan(graph, backend.describe(), { cacheType, cacheRows }));
     } finally {
       await backend.close();
     }

@@ -160,7 +160,8 @@ function printEstimate(estimate: ModelEstimate): string {
     ],
     ['fits', `${verdict}${available === undefined ? '' : `; ${printBytes(available)} available`}`],
   ]);
-  const title = `estimate on ${estimate.backend} with ${estimate.threads} threads (${measured})`;
+  const spread = estimate.memories > 1 ? `, spread over ${estimate.memories} memories` : '';
+  const title = `estimate on ${estimate.backend} with ${estimate.threads} threads${spread} (${measured})`;
   return section(title, `${lines}${speeds.length > 0 ? textTable(rows) : ''}`);
 }
 

@@ -49,7 +49,7 @@ class ShardedBackend implements Backend {
   readonly threads: number;
   readonly #shards: readonly Shard[];
   readonly #first: Shard;
-  readonly #memoryOf = new Map<PackedWeight, number>();
+  readonly #memoryOf = new WeakMap<PackedWeight, number>();
   /** Settles, never rejects, when the latest submit is over. */
   #latest: Promise<void> = Promise.resolve();
 
@@ -245,7 +245,7 @@ class ShardedProgram implements Program {
     this.arrivals = arriving;
   }
 
-  bind(whole: Bindings, memoryOf: ReadonlyMap<PackedWeight, number>): Bindings {
+  bind(whole: Bindings, memoryOf: WeakMap<PackedWeight, number>): Bindings {
     if (this.#bindings?.whole === whole) return this.#bindings.own;
     const { memory } = this.segment;
     const stray = whole.weights.findIndex((weight) => memoryOf.get(weight) !== memory);
