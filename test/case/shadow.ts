@@ -155,7 +155,6 @@ export class Shadow {
       return output;
     };
     const data = run('data');
-    if (operation.op === 'cache-write') this.#widenCached(operation, run, step);
     const weight = inputs.find((input) => input.kind === 'weight');
     const format = this.#graph.weights.find((candidate) => candidate === weight)?.type.format;
     const roundoff = this.#capability.roundoff(format);
@@ -163,16 +162,12 @@ export class Shadow {
       return { data, error: this.#attentionError(operation, operands, data, step, roundoff) };
     const own = ruleOf(operation).errorBound({ operation, operands, result: data, roundoff });
     const inherited = propagateErrors(operation, operands, data) ?? copiedError(operation, run);
+    if (operation.op === 'cache-write') this.#widenCached(operation, step);
     return { data, error: own.map((bound, index) => bound + slack * (inherited[index] ?? 0)) };
   }
 
   /** Values that may be off may round to a neighbour. */
-  #widenCached(
-    { layer }: Extract<Operation, { op: 'cache-write' }>,
-    run: (part: 'error') => Float64Array,
-    { rows }: StepTables,
-  ): void {
-    run('error');
+  #widenCached({ layer }: Extract<Operation, { op: 'cache-write' }>, { rows }: StepTables): void {
     const { data, error } = known(this.#caches.get(layer), 'cache');
     for (const { sequence, cacheRow } of rows) {
       for (const part of ['key', 'value'] as const) {

@@ -1,7 +1,8 @@
 /**
- * Prints the AssemblyScript of the matrix kernels: for every packed layout a tile of 1 row × 16 columns (memory-bound)
- * and one of 4 rows × 8 columns (compute-bound). Unrolled text rather than generic code, because load offsets must be
- * immediates and V8 keeps the order of instructions it is given.
+ * Prints the AssemblyScript of the matrix kernels: for every packed layout tiles of 1 row (memory-bound), 2 and 4 rows
+ * (compute-bound) × 16 columns. Unrolled text rather than generic code, because load offsets must be immediates and V8
+ * keeps the order of instructions it is given. Each tile goes through a group's records once, front to back: what streams
+ * from memory is then fetched ahead by the machine.
  *
  * Every tile adds the blocks of one result in the same order with the same operations, so a result has the same bits
  * whatever tile computed it.
@@ -10,8 +11,9 @@ import { type DotVariant, dotVariants, kernelNumber } from './dot-variant.ts';
 import { type PackedLayout, packedLayouts, recordOffsets } from './layout.ts';
 
 /** Byte offsets in a block of the `q8` form; see `forms.ts`. */
-const block = { scale: 0, scaledSum: 4, negativeLow: 8, negativeHigh: 12, values: 16, bytes: 48 };
+const block = { scale: 0, scaledSum: 4, negativeLow: 8, negativeSum: 12, values: 16, bytes: 48 };
 
+/** Rows, and quads of four columns whose integer sums are in registers at once. */
 interface Tile {
   readonly rows: number;
   readonly quads: number;
@@ -39,16 +41,18 @@ function vectorsBeforeWidening(layout: PackedLayout): number {
   return Math.min(8, 2 ** Math.floor(Math.log2(32767 / (2 * 127 * largest))));
 }
 
-/** Tiles in rows × quads of four columns. */
-export const tiles: readonly Tile[] = [
+const tiles: readonly Tile[] = [
   { rows: 1, quads: 4 },
+  { rows: 2, quads: 4 },
   { rows: 4, quads: 2 },
 ];
 
+const quadsOfGroup = 4;
+
 const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 
-const tileName = (layout: number, variant: DotVariant, { rows, quads }: Tile): string =>
-  `tile_${layout}_${variant}_${rows}x${quads}`;
+const tileName = (layout: number, variant: DotVariant, { rows }: Tile): string =>
+  `tile${rows}_${layout}_${variant}`;
 
 /** Variants that make a difference; `narrow` is `wide` where all codes are small. */
 const variantsOf = (layout: PackedLayout): readonly DotVariant[] =>
@@ -96,12 +100,12 @@ function dispatch(tile: Tile): string {
   const cases = packedLayouts.flatMap((layout, number) =>
     dotVariants.map((variant) => {
       const kernel = variantsOf(layout).find((candidate) => candidate === variant) ?? 'wide';
-      const call = `${tileName(number, kernel, tile)}(w, quad, x, stride, blocks, out)`;
+      const call = `${tileName(number, kernel, tile)}(w, x, stride, blocks, out)`;
       return `    case ${kernelNumber(number, variant)}: ${call}; break;`;
     }),
   );
-  return `/** Runs the ${tile.rows} x ${tile.quads * 4} tile of a layout: out[row * 16 + column] without the group's scale. */
-export function tile${tile.rows}(layout: i32, w: usize, quad: usize, x: usize, stride: usize, blocks: i32, out: usize): void {
+  return `/** Products of ${tile.rows} row${tile.rows > 1 ? 's' : ''} and a group: out[row * 16 + column] without the group's scale. */
+export function tile${tile.rows}(layout: i32, w: usize, x: usize, stride: usize, blocks: i32, out: usize): void {
   switch (layout) {
 ${cases.join('\n')}
   }
@@ -110,60 +114,69 @@ ${cases.join('\n')}
 }
 
 function tileFunction(layout: PackedLayout, number: number, variant: DotVariant, tile: Tile): string {
-  const lines: string[] = [];
-  const put = (line: string) => lines.push(line);
-  put(
-    `function ${tileName(number, variant, tile)}(w: usize, quad: usize, x: usize, stride: usize, blocks: i32, out: usize): void {`,
-  );
   // Sixteen vector registers hold eight sums beside codes and inputs; with two sums a result, half as many results.
   const sums = 1 + (layout.scale === 'half-pair' ? 1 : 0) + (inParts(layout, variant) ? 1 : 0);
-  const quadsAtOnce = tile.rows > 1 && sums > 1 ? 1 : tile.quads;
-  for (let first = 0; first < tile.quads; first += quadsAtOnce) {
-    put('  {');
-    const loop = blockLoop(layout, number, variant, { rows: tile.rows, quads: quadsAtOnce }, first);
-    for (const line of [...constantLoads(loop), ...loop]) put(`    ${line}`);
-    put('  }');
-  }
-  put('}');
-  return lines.join('\n');
+  const quads = tile.rows > 1 && sums > 1 ? Math.max(1, tile.quads / 2) : tile.quads;
+  const loop = blockLoop(layout, number, variant, { rows: tile.rows, quads });
+  return [
+    `function ${tileName(number, variant, tile)}(w: usize, x: usize, stride: usize, blocks: i32, out: usize): void {`,
+    ...[...constantLoads(loop), ...loop].map((line) => `  ${line}`),
+    '}',
+  ].join('\n');
 }
 
-/** The loop over blocks for a part of the tile, and the stores of its results. */
-function blockLoop(
-  layout: PackedLayout,
-  number: number,
-  variant: DotVariant,
-  tile: Tile,
-  firstQuad: number,
-): string[] {
+/**
+ * The loop over blocks. The float sums of one row stay in registers; those of more rows would be spilled by V8 anyway, so
+ * they live at `out`, and an inner loop takes the group's quads in turn.
+ */
+function blockLoop(layout: PackedLayout, number: number, variant: DotVariant, tile: Tile): string[] {
   const offsets = recordOffsets(layout);
   const [rows, quads] = [range(tile.rows), range(tile.quads)];
-  const lines: string[] = [];
-  for (const m of rows) {
-    lines.push(`let x${m} = x${m === 0 ? '' : ` + stride * ${m}`};`);
-    for (const g of quads) lines.push(`let f${m}_${g} = f32x4.splat(0);`);
-  }
+  const inRegisters = tile.rows === 1;
+  const each = (line: (m: number, g: number) => string): string[] =>
+    rows.flatMap((m) => quads.map((g) => line(m, g)));
   // One pointer per part of the record whose place depends on the quad, so that loads keep immediate offsets.
-  lines.push(`let s = w + (quad + ${firstQuad}) * ${layout.scale === 'exponent' ? 4 : 8};`);
-  layout.planes.forEach((plane, index) => {
-    lines.push(
-      `let p${index} = w + ${offsets.planes[index]} + (quad + ${firstQuad}) * ${planeQuadBytes[plane]};`,
-    );
-  });
-  lines.push('for (let k: i32 = 0; k < blocks; k++) {');
+  const pointers = [
+    { name: 's', start: 0, step: layout.scale === 'exponent' ? 4 : 8 },
+    ...layout.planes.map((plane, index) => ({
+      name: `p${index}`,
+      start: offsets.planes[index] ?? 0,
+      step: planeQuadBytes[plane],
+    })),
+  ];
   const body = [
     ...rows.flatMap((m) => startSums(layout, variant, m, quads)),
     ...codesAndDots(layout, number, variant, tile),
+    ...rows.map((m) => `const unit${m} = v128.load32_splat(x${m}, ${block.scale});`),
+    ...(inRegisters ? [] : each((m, g) => `let f${m}_${g} = v128.load(o, ${m * 64 + g * 16});`)),
     ...quads.flatMap((g) => scaleSums(layout, variant, g, rows, offsets.bias)),
-    `s += ${offsets.bytes};`,
-    ...layout.planes.map((_, index) => `p${index} += ${offsets.bytes};`),
+    ...(inRegisters ? [] : each((m, g) => `v128.store(o, f${m}_${g}, ${m * 64 + g * 16});`)),
+  ];
+  const whole = [
+    ...pointers.map(({ name, start }) => `let ${name} = w${start === 0 ? '' : ` + ${start}`};`),
+    ...(inRegisters ? [] : ['let o = out;']),
+    ...(tile.quads === quadsOfGroup
+      ? body
+      : [
+          `for (let quad: i32 = 0; quad < ${quadsOfGroup}; quad += ${tile.quads}) {`,
+          ...body.map((line) => `  ${line}`),
+          ...pointers.map(({ name, step }) => `  ${name} += ${step * tile.quads};`),
+          `  o += ${16 * tile.quads};`,
+          '}',
+        ]),
+    `w += ${offsets.bytes};`,
     ...rows.map((m) => `x${m} += ${block.bytes};`),
   ];
-  lines.push(...body.map((line) => `  ${line}`), '}');
-  for (const m of rows) {
-    for (const g of quads) lines.push(`v128.store(out, f${m}_${g}, ${m * 64 + (firstQuad + g) * 16});`);
-  }
-  return lines;
+  return [
+    ...rows.map((m) => `let x${m} = x${m === 0 ? '' : ` + stride * ${m}`};`),
+    ...(inRegisters
+      ? each((m, g) => `let f${m}_${g} = f32x4.splat(0);`)
+      : range(4 * tile.rows).map((vector) => `v128.store(out, f32x4.splat(0), ${vector * 16});`)),
+    'for (let k: i32 = 0; k < blocks; k++) {',
+    ...whole.map((line) => `  ${line}`),
+    '}',
+    ...(inRegisters ? each((m, g) => `v128.store(out, f${m}_${g}, ${m * 64 + g * 16});`) : []),
+  ];
 }
 
 const planeQuadBytes = { nibble: 64, pair: 32, bit: 16, byte: 128 } as const;
@@ -188,12 +201,14 @@ function startSums(layout: PackedLayout, variant: DotVariant, m: number, quads: 
   return lines;
 }
 
+const lowOf = (m: number): string => `v128.load32_splat(x${m}, ${block.negativeLow})`;
+const sumOf = (m: number): string => `v128.load32_splat(x${m}, ${block.negativeSum})`;
+const highOf = (m: number): string => `i32x4.sub(${sumOf(m)}, ${lowOf(m)})`;
+
 /** −zero · Σx of the half of the block, or of the whole of it, that a sum covers. */
 function offsetOf({ zero, scale }: PackedLayout, m: number, sum: string): string {
   if (zero === 0) return 'i32x4.splat(0)';
-  const low = `v128.load32_splat(x${m}, ${block.negativeLow})`;
-  const high = `v128.load32_splat(x${m}, ${block.negativeHigh})`;
-  const total = scale === 'half-pair' ? (sum === 'a' ? low : high) : `i32x4.add(${low}, ${high})`;
+  const total = scale === 'half-pair' ? (sum === 'a' ? lowOf(m) : highOf(m)) : sumOf(m);
   const shift = Math.log2(zero);
   return Number.isInteger(shift)
     ? `i32x4.shl(${total}, ${shift})`
@@ -338,7 +353,7 @@ function scaleSums(
   }
   for (const m of rows) {
     const f = `f${m}_${g}`;
-    const unit = `v128.load32_splat(x${m}, ${block.scale})`;
+    const unit = `unit${m}`;
     const wide = (name: string) => `${variant === 'halves' ? 'w' : ''}${name}${m}_${g}`;
     const parts = `i32x4.add(${wide('a')}, i32x4.shl(${wide('c')}, ${partBits}))`;
     const sum = inParts(layout, variant) ? parts : wide('a');
@@ -350,10 +365,9 @@ function scaleSums(
       lines.push(`${f} = multiplyAdd(m${g}, v128.load32_splat(x${m}, ${block.scaledSum}), ${f});`);
     }
     if (layout.bias && pair) {
-      const part = (offset: number) =>
-        `f32x4.neg(f32x4.mul(${unit}, f32x4.convert_i32x4_s(v128.load32_splat(x${m}, ${offset}))))`;
-      lines.push(`${f} = multiplyAdd(m${g}, ${part(block.negativeLow)}, ${f});`);
-      lines.push(`${f} = multiplyAdd(o${g}, ${part(block.negativeHigh)}, ${f});`);
+      const part = (sum: string) => `f32x4.neg(f32x4.mul(${unit}, f32x4.convert_i32x4_s(${sum})))`;
+      lines.push(`${f} = multiplyAdd(m${g}, ${part(lowOf(m))}, ${f});`);
+      lines.push(`${f} = multiplyAdd(o${g}, ${part(highOf(m))}, ${f});`);
     }
   }
   return lines;

@@ -9,7 +9,7 @@
 import { silu } from './elementwise';
 import { floatTile1, floatTile4 } from './floats';
 import { claim } from './machine';
-import { tile1, tile4 } from './matmul.generated';
+import { tile1, tile2, tile4 } from './matmul.generated';
 import { quantizeBlock } from './quantize';
 
 const PARTS: usize = 36;
@@ -55,12 +55,9 @@ function sums(args: usize, part: usize, group: i32, x: usize, rows: i32, out: us
     }
     return;
   }
-  if (rows == 1) {
-    tile1(layout, w, 0, x, stride, inner, out);
-  } else {
-    tile4(layout, w, 0, x, stride, inner, out);
-    tile4(layout, w, 2, x, stride, inner, out + 32);
-  }
+  if (rows == 1) tile1(layout, w, x, stride, inner, out);
+  else if (rows == 2) tile2(layout, w, x, stride, inner, out);
+  else tile4(layout, w, x, stride, inner, out);
   const scale = f32x4.splat(load<f32>(<usize>load<u32>(part, 12) + (<usize>group << 2)));
   for (let i: usize = 0; i < <usize>rows * 64; i += 16) v128.store(out + i, f32x4.mul(v128.load(out + i), scale));
 }

@@ -38,7 +38,7 @@ export function quantizeBlock(x: usize, out: usize): void {
   store<f32>(out, scale * LIFT);
   store<f32>(out, scale * LIFT * <f32>(low + high), 4);
   store<i32>(out, -low, 8);
-  store<i32>(out, -high, 12);
+  store<i32>(out, -low - high, 12);
 }
 
 export function quantizeRow(x: usize, out: usize, size: i32): void {
