@@ -21,7 +21,10 @@ const kernels = [
 
 const libraryEntries = { index: 'src/index.ts' };
 
-/** Each is one file without imports: it starts in one request, may be moved alone, and Rollup makes a classic worker of it. */
+/**
+ * Each is one file without imports: it starts in one request, may be moved alone, and Rollup makes a classic worker of it.
+ * Minified, since it is parsed at each start.
+ */
 const workerEntries = {
   'compute-worker': 'src/backend/wasm/compute-worker.ts',
   'engine-worker': 'src/engine/engine-worker.ts',
@@ -130,7 +133,7 @@ const require = __createRequire(import.meta.url);`;
   const [library, workers, programs] = [libraryEntries, workerEntries, programEntries].map(present);
   const results = await Promise.all([
     library && build({ ...anyHost, entryPoints: library }),
-    workers && build({ ...anyHost, entryPoints: workers, splitting: false }),
+    workers && build({ ...anyHost, entryPoints: workers, splitting: false, minify: true }),
     programs && build({ ...shared, entryPoints: programs, platform: 'node', banner: { js: requireBanner } }),
   ]);
   return results.flatMap((result) => (result ? Object.keys(result.metafile.inputs) : []));

@@ -12,7 +12,7 @@ import { openChat } from './chat.ts';
 import { openDraft } from './load-draft.ts';
 import { LocalEngine } from './local-engine.ts';
 import { hashModel } from './model-hash.ts';
-import { openMachine, rowsWithRoom } from './open-machine.ts';
+import { openMachine, rowsWithRoom, startMachine } from './open-machine.ts';
 import { defaultBackend, defaultCacheType, defaultChunkRows, selectedRows } from './pass-bounds.ts';
 
 export interface LocalLoadOptions extends LoadOptions {
@@ -27,11 +27,6 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
   try {
     throwIfAborted(signal);
     const budget = openBudget(options.memoryBudget);
-    const checkpoint = opened.add(await openCheckpoint(input, { signal, headers }), (file) => file.close());
-    onProgress?.({ stage: 'open', loadedBytes: 0, totalBytes: checkpoint.byteLength });
-    const model = await openModel(checkpoint, signal);
-    const tokenizer = openTokenizer(checkpoint.metadata);
-    const chat = openChat(checkpoint.metadata, tokenizer);
     const name =
       options.backend === 'auto' || options.backend === undefined ? defaultBackend : options.backend;
     const { threads, memoryBytes, cacheType = defaultCacheType(name) } = options;
@@ -40,12 +35,18 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
       ...(memoryBytes === undefined ? {} : { memoryBytes }),
       ...(assets ? { assets } : {}),
     };
+    const starting = startMachine(name, machineOptions, opened);
+    const checkpoint = opened.add(await openCheckpoint(input, { signal, headers }), (file) => file.close());
+    onProgress?.({ stage: 'open', loadedBytes: 0, totalBytes: checkpoint.byteLength });
+    const model = await openModel(checkpoint, signal);
+    const tokenizer = openTokenizer(checkpoint.metadata);
+    const chat = openChat(checkpoint.metadata, tokenizer);
     const maxRows = wholeOption('chunkRows', options.chunkRows ?? defaultChunkRows, 1 << 16);
     const trained = model.description.contextLength;
     const contextLength = wholeOption('contextLength', options.contextLength ?? trained, 1 << 24);
     const graph = model.build({ maxRows, maxSelected: Math.min(maxRows, selectedRows) });
     const planOptions = { cacheType, cacheRows: rowsWithRoom(options.contextLength, trained) };
-    const { backend, plan } = await openMachine(name, machineOptions, graph, planOptions, opened);
+    const { backend, plan } = await openMachine(starting, name, machineOptions, graph, planOptions, opened);
     const cache = opened.add(openKvCache({ backend, layout: plan.cache, contextLength, budget }), (pages) =>
       pages.close(),
     );

@@ -19,17 +19,26 @@ export interface Machine {
   readonly plan: Plan;
 }
 
-/** Throws `out-of-budget` where no number of memories holds the model, whatever `openBackend` throws, and `unsupported`. */
+/** Begins to open a backend with one memory, whose threads take a while to start; `opened` closes it. */
+export function startMachine(name: BackendName, options: BackendOptions, opened: Cleanup): Promise<Backend> {
+  const starting = openBackend(name, { ...options, memories: 1 });
+  const orNone = starting.catch(() => undefined);
+  return opened.add(starting, async () => (await orNone)?.close());
+}
+
+/**
+ * `starting` is from `startMachine`. Throws `out-of-budget` where no number of memories holds the model, whatever
+ * `openBackend` throws, and `unsupported`.
+ */
 export async function openMachine(
+  starting: Promise<Backend>,
   name: BackendName,
   options: BackendOptions,
   graph: Graph,
   wanted: PlanOptions,
   opened: Cleanup,
 ): Promise<Machine> {
-  const open = async (memories: number): Promise<Backend> =>
-    opened.add(await openBackend(name, { ...options, memories }), (machine) => machine.close());
-  const first = await open(1);
+  const first = await starting;
   const capability = first.describe();
   const plan = makePlan(graph, capability, wanted);
   if (addressablePages(plan, capability) < 1) {
@@ -43,5 +52,6 @@ export async function openMachine(
   const memories = plan.weightBytes.length;
   if (memories === 1) return { backend: first, plan };
   await first.close();
-  return { backend: await open(memories), plan };
+  const backend = opened.add(await openBackend(name, { ...options, memories }), (machine) => machine.close());
+  return { backend, plan };
 }
