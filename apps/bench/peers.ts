@@ -6,6 +6,7 @@
  *   --contender NAMES     nearfield-node, nearfield-chromium, native, wllama-2, wllama-latest
  *   --row WORDS           only rows whose name contains one of these
  *   --native SETTINGS     of off-f16, off-q8_0, on-f16, on-q8_0: flash attention and type of the keys
+ *   --cache TYPES         of this engine's cache: f16, q8_0
  *   --quick               fewer and shorter runs, short contexts only
  *   --repeats N, --starts N, --row-seconds N, --fill-seconds N
  *                         rounds of a row (5), cold starts (3), seconds after which an engine takes no further rounds of a
@@ -51,6 +52,7 @@ const { values: flags } = parseArgs({
     threads: { type: 'string', default: '1,2' },
     contender: { type: 'string', default: kinds.join(',') },
     row: { type: 'string', default: '' },
+    cache: { type: 'string', default: 'f16,q8_0' },
     quick: { type: 'boolean', default: false },
     native: { type: 'string', default: 'off-f16,off-q8_0,on-f16,on-q8_0' },
     repeats: { type: 'string' },
@@ -87,6 +89,9 @@ const patience: Patience = {
 function specsOf(modelPath: string, threads: number, wanted: readonly Kind[]): ContenderSpec[] {
   return wanted.flatMap((kind): ContenderSpec[] => {
     const spec = { kind, modelPath, threads, contextRows };
+    if (kind.startsWith('nearfield')) {
+      return chosen(flags.cache, ['f16', 'q8_0'] as const).map((cache) => ({ ...spec, cache }));
+    }
     if (kind !== 'native') return [spec];
     return flags.native.split(',').map((settings) => {
       const [flash, cache] = settings.trim().split('-');

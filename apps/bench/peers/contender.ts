@@ -11,7 +11,7 @@ export interface ContenderSpec {
   readonly contextRows: number;
   /** Native only. */
   readonly flashAttention?: boolean;
-  /** Native only: type of the keys; the values are the same with flash attention, f16 without. */
+  /** Nearfield: type of the cache. Native: type of the keys; the values are the same with flash attention, f16 without. */
   readonly cache?: 'f16' | 'q8_0';
 }
 

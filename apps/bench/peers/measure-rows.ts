@@ -89,8 +89,8 @@ export async function measureRows(
 }
 
 export function nameOf({ kind, threads, flashAttention, cache }: ContenderSpec): string {
-  const settings = kind === 'native' ? `, flash ${flashAttention ? 'on' : 'off'}, ${cache}` : '';
-  return `${kind}, ${threads} threads${settings}`;
+  const flash = kind === 'native' ? `, flash ${flashAttention ? 'on' : 'off'}` : '';
+  return `${kind}, ${threads} threads${flash}${cache === undefined ? '' : `, ${cache}`}`;
 }
 
 /** Cold starts in turn; the last of each contender stays. */

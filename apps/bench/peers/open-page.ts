@@ -34,7 +34,7 @@ const scripts = {
 };
 
 export async function openPageContender(spec: ContenderSpec): Promise<Contender> {
-  const { kind, modelPath, threads, contextRows } = spec;
+  const { kind, modelPath, threads, contextRows, cache: cacheType = 'f16' } = spec;
   const { openBrowser, openSite } = await loadHarness();
   const browser = await openBrowser();
   if ('skip' in browser) throw new Error(browser.skip);
@@ -63,7 +63,7 @@ export async function openPageContender(spec: ContenderSpec): Promise<Contender>
         entry: `${site.url}/dist/index.js`,
         folder: `${site.url}/peers/${kind}/`,
         model: `${site.url}/models/${modelPath.slice(dirname(modelPath).length + 1)}`,
-        ...{ threads, contextRows, firstPromptTokens },
+        ...{ threads, contextRows, cacheType, firstPromptTokens },
       },
     },
   )) as { about: string; firstTokenAtMs: number };

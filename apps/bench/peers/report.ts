@@ -88,11 +88,13 @@ function cell(set: ModelSet, { name, kind: rowKind }: Row, kind: Kind, best: Bes
   const digits = rowKind === 'first-token' ? 0 : best.median < 20 ? 2 : 1;
   const shown = (value: number): string => value.toFixed(digits);
   const spread = values.length > 1 ? ` (${shown(Math.min(...values))}–${shown(Math.max(...values))})` : '';
-  const flash = `flash ${spec.flashAttention ? 'on' : 'off'}, ${spec.cache}`;
-  const settings =
-    kind === 'native' ? `, ${flash}${spec.threads === set.threads ? '' : `, ${spec.threads} thread`}` : '';
+  const settings = [
+    ...(kind === 'native' ? [`flash ${spec.flashAttention ? 'on' : 'off'}`] : []),
+    ...(spec.cache === undefined ? [] : [spec.cache]),
+    ...(spec.threads === set.threads ? [] : [`${spec.threads} thread`]),
+  ].map((setting) => `, ${setting}`);
   const star = best.measurement.disturbed ? '*' : '';
-  return `${shown(best.median)}${star}${spread}${settings}`;
+  return `${shown(best.median)}${star}${spread}${settings.join('')}`;
 }
 
 function peakOf({ contenders }: ModelSet, kind: Kind): string {

@@ -1,9 +1,10 @@
 /** This engine through its public interface, on a page or in Node. */
 
 /** `idsOf(count)` gives the ids every engine is fed. */
-export async function openContender({ entry, model, threads, contextRows, firstPromptTokens }, idsOf) {
+export async function openContender(settings, idsOf) {
+  const { entry, model, threads, contextRows, cacheType, firstPromptTokens } = settings;
   const { Engine } = await import(entry);
-  const engine = await Engine.load(model, { threads, contextLength: contextRows });
+  const engine = await Engine.load(model, { threads, cacheType, contextLength: contextRows });
   const session = await engine.session();
   const ids = idsOf(contextRows);
   const generate = (length, maxTokens) =>
@@ -21,7 +22,7 @@ export async function openContender({ entry, model, threads, contextRows, firstP
   const firstTokenAtMs = performance.timeOrigin + performance.now();
   const { backend, threads: used } = engine.description;
   return {
-    about: `backend ${backend}, ${used} ${used === 1 ? 'thread' : 'threads'}, f32 cache`,
+    about: `backend ${backend}, ${used} ${used === 1 ? 'thread' : 'threads'}, ${cacheType} cache`,
     firstTokenAtMs,
     async fill(depth) {
       await session.truncate(depth + 1);
