@@ -9,7 +9,9 @@ export type { GgufMetadata, GgufValue } from './checkpoint/gguf-encode.ts';
 export type { GgufType } from './checkpoint/gguf-type.ts';
 export { copyOfMetadata, type GgufTensor, writeGguf } from './checkpoint/gguf-write.ts';
 export { containerNames, openCheckpoint } from './checkpoint/open.ts';
+export { identifyCheckpoint, onParts, steadyCheckpoint } from './checkpoint/same-file.ts';
 export type { CheckpointFile, CheckpointInput, OpenCheckpointOptions } from './checkpoint/source.ts';
+export { spoolCheckpoint } from './checkpoint/spool.ts';
 
 /** Random access to bytes that may be remote. Implementations: local file, Blob, HTTP range, memory. */
 export interface ByteSource {
@@ -22,6 +24,13 @@ export interface ByteSource {
    * `readsOnTo` where it will end: a remote source may ask for all of that at once.
    */
   readInto(offset: number, target: Uint8Array, signal?: AbortSignal, readsOnTo?: number): Promise<void>;
+  /**
+   * Tells this state of the bytes from another, as far as the source knows: a time of change, an entity tag. Another
+   * answer than before means that the bytes may have changed since. Undefined where it cannot tell.
+   */
+  stamp?(): Promise<string | undefined>;
+  /** Every read goes over a network: who reads again and again makes a copy. */
+  readonly isRemote?: boolean;
   close(): Promise<void>;
 }
 
@@ -81,6 +90,8 @@ export interface Checkpoint {
   readonly container: string;
   readonly metadata: Metadata;
   readonly tensors: ReadonlyMap<string, TensorEntry>;
+  /** Its files, by `TensorEntry.part`. */
+  readonly parts: readonly ByteSource[];
   /** Sum over all parts. */
   readonly byteLength: number;
   /**

@@ -21,6 +21,10 @@ export function blobSource(blob: Blob): ByteSource {
       }
       throwIfAborted(signal);
     },
+    async stamp() {
+      // Of a File; reading one that changed since it was chosen fails.
+      return 'lastModified' in blob ? `${byteLength} bytes of ${blob.lastModified}` : undefined;
+    },
     async close() {},
   };
 }

@@ -70,6 +70,15 @@ class FileSource implements ByteSource {
     }
   }
 
+  async stamp(): Promise<string> {
+    try {
+      const { size, mtimeNs } = await this.#handle.stat({ bigint: true });
+      return `${size} bytes of ${mtimeNs}`;
+    } catch (error) {
+      throw fileError(this.name, error);
+    }
+  }
+
   async close(): Promise<void> {
     await this.#handle.close();
   }

@@ -59,6 +59,7 @@ interface Stream {
 }
 
 class HttpSource implements ByteSource {
+  readonly isRemote = true;
   readonly name: string;
   readonly byteLength: number;
   readonly #client: HttpClient;
@@ -153,6 +154,10 @@ class HttpSource implements ByteSource {
       await body.cancel();
       throw error;
     }
+  }
+
+  async stamp(): Promise<string | undefined> {
+    return this.#entityTag === undefined ? undefined : `${this.byteLength} bytes of ${this.#entityTag}`;
   }
 
   async close(): Promise<void> {

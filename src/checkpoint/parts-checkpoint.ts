@@ -19,7 +19,7 @@ export class PartsCheckpoint implements Checkpoint {
   readonly metadata: Metadata;
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   readonly byteLength: number;
-  readonly #parts: readonly ByteSource[];
+  readonly parts: readonly ByteSource[];
   readonly #files: CheckpointFiles;
 
   constructor({ container, metadata, parts, tensors, files }: CheckpointParts) {
@@ -28,7 +28,7 @@ export class PartsCheckpoint implements Checkpoint {
     this.metadata = metadata;
     this.tensors = new Map(tensors.map((entry) => [entry.name, entry]));
     this.byteLength = parts.reduce((sum, part) => sum + part.byteLength, 0);
-    this.#parts = parts;
+    this.parts = parts;
     this.#files = files;
   }
 
@@ -39,7 +39,7 @@ export class PartsCheckpoint implements Checkpoint {
     signal?: AbortSignal,
     last?: TensorEntry,
   ): Promise<void> {
-    const part = this.#parts[entry.part];
+    const part = this.parts[entry.part];
     const inside =
       Number.isSafeInteger(offset) && offset >= 0 && offset + target.byteLength <= entry.byteLength;
     if (!part || !inside) {

@@ -28,6 +28,7 @@ export function madeUpCheckpoint(weights: readonly WeightValue[]): Checkpoint {
     container: 'none',
     metadata: noMetadata,
     tensors,
+    parts: [],
     byteLength: byteOffset,
     async read({ format, shape }, offset, target) {
       const isMatrix = shape.length > 1;

@@ -1,5 +1,5 @@
 /** Identity of a model's file, to keep snapshots of one model from another. */
-import { NearfieldError } from '../base/error.ts';
+import { sha256 } from '../base/digest.ts';
 import type { Checkpoint } from '../checkpoint.ts';
 
 /** Tensors whose first bytes are looked at, and how many bytes of each. */
@@ -8,13 +8,6 @@ const sampleBytes = 4096;
 
 /** SHA-256 in hexadecimal of the tensor directory, of samples of the weights, and of `context`. */
 export async function hashModel(checkpoint: Checkpoint, context: string): Promise<string> {
-  const subtle = globalThis.crypto?.subtle;
-  if (!subtle) {
-    throw new NearfieldError(
-      'unsupported',
-      'Sessions are saved and restored only on secure pages (https or localhost)',
-    );
-  }
   const entries = [...checkpoint.tensors.values()];
   const directory = entries
     .map(({ name, format, shape }) => `${name} ${format.name} ${shape.join('x')}`)
@@ -29,6 +22,5 @@ export async function hashModel(checkpoint: Checkpoint, context: string): Promis
     const length = Math.min(sampleBytes, entry.byteLength);
     await checkpoint.read(entry, 0, bytes.subarray(start, start + length));
   }
-  const digest = new Uint8Array(await subtle.digest('SHA-256', bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return sha256(bytes, 'Sessions are saved and restored');
 }

@@ -37,9 +37,9 @@ function withTensors(
     if (change && entry) tensors.set(name, { ...entry, name, ...change });
     else tensors.delete(name);
   }
-  const { name, container, metadata, byteLength } = checkpoint;
+  const { name, container, metadata, parts, byteLength } = checkpoint;
   return {
-    ...{ name, container, metadata, byteLength, tensors },
+    ...{ name, container, metadata, parts, byteLength, tensors },
     read: (entry, offset, target, signal) => checkpoint.read(entry, offset, target, signal),
     close: () => checkpoint.close(),
   };
