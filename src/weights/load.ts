@@ -56,7 +56,8 @@ export async function loadWeights(options: LoadWeightsOptions): Promise<Weights>
   return new ResidentWeights(backend, packed, reservation);
 }
 
-function entryOf(weight: WeightValue, checkpoint: Checkpoint): TensorEntry {
+/** Throws `not-found` where the checkpoint lacks the tensor, `bad-file` where it is of another type. */
+export function entryOf(weight: WeightValue, checkpoint: Checkpoint): TensorEntry {
   const entry = checkpoint.tensors.get(weight.name);
   if (!entry) {
     throw new NearfieldError('not-found', `${checkpoint.name} lacks the tensor ${weight.name}`);

@@ -7,6 +7,7 @@ import type { Segment } from '../plan.ts';
 import type { Weights } from '../weights.ts';
 
 export class ResidentWeights implements Weights {
+  readonly rows = undefined;
   readonly #backend: Backend;
   readonly #packed: Map<string, PackedWeight>;
   readonly #reservation: Reservation;
@@ -29,6 +30,14 @@ export class ResidentWeights implements Weights {
     const bound = segment.weights.map((weight) => this.resident(weight));
     this.#bySegment.set(segment, bound);
     return bound;
+  }
+
+  release(): void {}
+
+  abandon(): void {}
+
+  traffic(): undefined {
+    return undefined;
   }
 
   resident(weight: WeightValue): PackedWeight {

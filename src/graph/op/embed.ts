@@ -10,6 +10,7 @@ export interface Embed {
 export const embed: OpRule<Embed> = {
   op: 'embed',
   readsStep: true,
+  gathers: 0,
   infer(_, operands, { rows }) {
     const table = operandOf(operands, 0, 'embed');
     return { format: real, shape: [rows, table.shape[1] ?? 0] };
