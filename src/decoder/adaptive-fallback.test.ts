@@ -82,8 +82,12 @@ test('α is halved when the best branch was right, and raised by the share that 
   assert.ok(fallback.alpha < 1);
   for (let round = 0; round < 100; round++) fallback.observe(outcome(tree, 3));
   assert.ok(fallback.alpha > 0);
+  const { alpha } = fallback;
+  fallback.observe({ ...outcome(tree, 0), chosen: [], drawn: [7] });
+  assert.equal(fallback.alpha, alpha, 'nothing was verified, and nothing would have been right');
+  for (let round = 0; round < 50; round++) fallback.observe(outcome(tree, 0));
   fallback.observe({ ...outcome(tree, 0), chosen: [] });
-  assert.ok(fallback.alpha < 0.001, 'nothing was verified');
+  assert.equal(fallback.alpha, 0.99 / 2);
 });
 
 test('branches of the past are verified as far as the draft would go', () => {

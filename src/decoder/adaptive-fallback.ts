@@ -45,15 +45,24 @@ export class AdaptiveFallback implements Fallback {
     return mostConfident(tree, most, passes);
   }
 
-  observe({ tree, chosen, reached }: VerifiedTree): void {
-    if (chosen.length === 0) return;
+  observe({ tree, chosen, reached, drawn }: VerifiedTree): void {
+    if (chosen.length === 0) {
+      // Where only the past proposes, α may keep all of it back; that it would have been right counts, too.
+      const [foreseen] = mostConfident(tree, 1);
+      if (foreseen !== undefined && tree.at(foreseen).token === drawn[0]) this.#lower();
+      return;
+    }
     const correct = tree.at(reached).depth;
     const all = tree.at(bestLeafBelow(tree, chosen, reached)).depth;
-    if (all === correct) this.alpha = Math.max(leastAlpha, this.alpha / 2);
+    if (all === correct) this.#lower();
     else if (this.#confidence > 0) {
       const raised = this.alpha / this.#confidence ** ((all - correct) / all);
       this.alpha = Math.min(mostAlpha, raised);
     } else this.alpha = mostAlpha;
+  }
+
+  #lower(): void {
+    this.alpha = Math.max(leastAlpha, this.alpha / 2);
   }
 }
 

@@ -34,14 +34,14 @@ export class TreeDrafter {
   }
 
   /**
-   * A tree over `tokens` whose root is computed: the one before, as far as it came true, or a new one. Undefined where the
-   * draft has yet more rows to compute than `mostRows`, or cannot go on.
+   * A tree over `tokens` whose root is computed: the one before, as far as it came true, or a new one. `behind` where there
+   * are more rows to compute first than `mostRows`; undefined where the draft cannot follow.
    */
   async plant(
     tokens: readonly number[],
     mostRows: number,
     signal: AbortSignal | undefined,
-  ): Promise<CandidateTree | undefined> {
+  ): Promise<CandidateTree | 'behind' | undefined> {
     if (!this.#canFollow(tokens)) return undefined;
     this.#tokens = tokens;
     return this.#guarded(async () => {
@@ -49,7 +49,7 @@ export class TreeDrafter {
       this.#tree = kept;
       if (kept) return kept;
       const logits = await this.timeline.follow(tokens, mostRows, signal);
-      if (!logits) return undefined;
+      if (!logits) return 'behind';
       const tree = new CandidateTree(known(tokens.at(-1), 'last token'), this.#known().endIds);
       tree.computed(0, this.timeline.length - 1, this.#read(logits, tree, 0));
       this.#tree = tree;
@@ -75,11 +75,6 @@ export class TreeDrafter {
       return true;
     });
     return done ?? false;
-  }
-
-  /** Rows to compute before a tree can be planted. */
-  missing(tokens: readonly number[]): number {
-    return tokens.length - this.timeline.commonLength(tokens);
   }
 
   /** Gives the draft's memory back; false where it has none. */

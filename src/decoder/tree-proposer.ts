@@ -169,8 +169,9 @@ export class TreeProposer implements Proposer {
       const most = this.#affordableRows(drafter);
       if (most === 0) return undefined;
       const tree = await drafter.plant(tokens, most, signal);
-      if (tree && tree.size === 0) this.#branch(tree, 0);
-      if (tree || drafter.end || drafter.missing(tokens) === 0) return tree;
+      if (tree === 'behind') continue;
+      if (tree?.size === 0) this.#branch(tree, 0);
+      return tree;
     }
   }
 
