@@ -36,6 +36,8 @@ export interface Capability {
   packedBytes(weight: TensorType<NumberFormat>): number;
   /** Changes whenever the bytes of packed weights do, so that those kept on disk are known to be of this layout. */
   readonly packedLayout: string;
+  /** Bytes that the programs of a plan hold on the machine. */
+  programBytes(plan: Plan): number;
   /** Rows of a matrix that are packed together. */
   readonly packedRows: number;
   /** Bytes on the machine that packing a weight takes for its time, beside the weight. */

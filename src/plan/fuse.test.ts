@@ -29,6 +29,7 @@ function capabilityWith(patterns: readonly FusionPattern[], changes: Partial<Cap
     cachePageBytes: () => 0,
     packedBytes: () => 0,
     packedLayout: 'test',
+    programBytes: () => 0,
     packedRows: 1,
     packingBytes: () => 0,
     roundoff: () => ({ unit: 0, operand: 0, operandGroup: 1, weight: 0, elementary: 0 }),

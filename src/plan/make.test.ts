@@ -35,6 +35,7 @@ function capabilityWith(changes: Partial<Capability> = {}): Capability {
     cachePageBytes: ({ keySize }) => keySize * 100,
     packedBytes: () => 0,
     packedLayout: 'test',
+    programBytes: () => 0,
     packedRows: 1,
     packingBytes: () => 0,
     roundoff: () => ({ unit: 0, operand: 0, operandGroup: 1, weight: 0, elementary: 0 }),

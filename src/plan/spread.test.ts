@@ -13,6 +13,7 @@ const capabilityWith = (addressableBytes: number, mostMemories = 8): Capability 
   addressableBytes,
   mostMemories,
   overreadBytes: 0,
+  programBytes: () => 0,
   packedRows: 1,
   packingBytes: () => 0,
   packedLayout: 'test',

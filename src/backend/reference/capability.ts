@@ -20,6 +20,7 @@ export const capability: Capability = {
       : cachePageBytes(spec),
   packedBytes,
   packedLayout: 'reference 1',
+  programBytes: () => 0,
   packedRows: 1,
   packingBytes,
   addressableBytes: Number.POSITIVE_INFINITY,

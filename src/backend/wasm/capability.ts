@@ -9,6 +9,7 @@ import { memoryLimitBytes } from './memory.ts';
 import { packingBytes } from './pack-weight.ts';
 import { packingOf, requirePacking, weightSize } from './packing.ts';
 import { fusionPatterns } from './patterns.ts';
+import { programBytes } from './program-size.ts';
 
 /** Attention keeps scaled queries and results of a tile in scratch for heads up to this size. */
 const largestHead = 256;
@@ -53,6 +54,7 @@ export const capability: Capability = {
   },
   packedBytes: (type) => weightSize(type).totalBytes,
   packedLayout,
+  programBytes,
   packedRows: groupRows,
   packingBytes,
   addressableBytes: memoryLimitBytes,

@@ -10,7 +10,7 @@ import type { TapeTemplate } from './tape.ts';
 import type { TapeRunner } from './threads.ts';
 
 /** Tapes kept per program: one token, a full chunk, a tree, and some that come once. */
-const mostInstances = 6;
+export const mostInstances = 6;
 
 interface Placed {
   readonly offset: number;
