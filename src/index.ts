@@ -7,9 +7,13 @@ export { type ErrorCode, NearfieldError } from './base/error.ts';
 export type { ByteSource } from './checkpoint.ts';
 export {
   type DecodeFinish,
+  defaultFallback,
+  type FallbackName,
+  fallbackNames,
   type ProposerName,
   proposerNames,
   type SamplingOptions,
+  type SpeculationStats,
   type TokenLogprob,
 } from './decoder.ts';
 export * from './engine.ts';

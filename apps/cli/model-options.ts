@@ -6,7 +6,10 @@ import {
   backendNames,
   type CacheType,
   cacheTypes,
+  defaultFallback,
   Engine,
+  type FallbackName,
+  fallbackNames,
   type LoadOptions,
   type ProposerName,
   proposerNames,
@@ -27,7 +30,9 @@ export interface ModelFlags {
 }
 
 export interface DecoderFlags {
+  readonly draft?: string;
   readonly decoder: ProposerName;
+  readonly fallback: FallbackName;
   readonly trace?: string;
 }
 
@@ -62,10 +67,22 @@ export function addModelOptions(command: Command): Command {
 
 export function addDecoderOptions(command: Command): Command {
   return command
+    .option(
+      '--draft <model>',
+      'a small model of the same vocabulary that proposes what the model verifies; path or URL',
+    )
     .addOption(
       new Option('--decoder <name>', 'how tokens are proposed; the text is the same with all')
         .choices(proposerNames)
         .default('auto'),
+    )
+    .addOption(
+      new Option(
+        '--fallback <name>',
+        'when the draft stops and the model verifies: by measured times, or by confidence',
+      )
+        .choices(fallbackNames)
+        .default(defaultFallback),
     )
     .option('--trace <file>', 'write what ran when, for chrome://tracing or ui.perfetto.dev');
 }
@@ -86,6 +103,7 @@ export async function loadModel(
   const bar = openProgressBar();
   const options: LoadOptions = {
     ...loadOptionsOf(flags),
+    ...(flags.draft === undefined ? {} : { draft: flags.draft }),
     ...(trace ? { onTrace: trace.onTrace } : {}),
     signal: host.signal,
     onProgress({ loadedBytes, totalBytes }) {

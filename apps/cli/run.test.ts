@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { Engine } from '../../src/index.ts';
+import { Engine, type SpeculationStats } from '../../src/index.ts';
 import { temporaryFolder } from '../../test/fixture/temporary-folder.ts';
 import { call, callForJson, fable, fableDraft } from './fixture/call.ts';
 
@@ -14,7 +14,17 @@ interface RunReport {
   readonly memory: Readonly<Record<string, number>>;
   readonly backend: string;
   readonly threads: number;
-  readonly decoder: { readonly name: string; readonly seed: number; readonly finish: string };
+  readonly decoder: {
+    readonly name: string;
+    readonly seed: number;
+    readonly finish: string;
+    readonly proposed: number;
+    readonly passesPerToken: number;
+    readonly speculation?: SpeculationStats & {
+      readonly acceptedPerVerification: number;
+      readonly treeSize: number;
+    };
+  };
   readonly logprobs?: readonly (readonly { readonly id: number; readonly logprob: number }[])[];
 }
 
@@ -114,11 +124,61 @@ test('--trace writes what ran', async () => {
   const path = folder.path('trace.json');
   const { code } = await call(['run', ...greedy, '--trace', path]);
   assert.equal(code, 0);
-  const { traceEvents } = JSON.parse(await readFile(path, 'utf8'));
-  assert.ok(traceEvents.length >= 13);
-  for (const event of traceEvents) {
-    assert.deepEqual([event.ph, typeof event.name, event.dur >= 0], ['X', 'string', true]);
+  const { programs, lanes } = await readTrace(path);
+  assert.ok(programs.length >= 13);
+  for (const { name, dur, tid } of programs) {
+    assert.deepEqual([typeof name, dur >= 0, lanes.get(tid)], ['string', true, 'target']);
   }
+});
+
+interface TraceRecord {
+  readonly ph: string;
+  readonly name: string;
+  readonly tid: number;
+  readonly dur: number;
+  readonly args: { readonly name?: string };
+}
+
+async function readTrace(path: string) {
+  const { traceEvents } = JSON.parse(await readFile(path, 'utf8')) as { traceEvents: TraceRecord[] };
+  const named = traceEvents.filter(({ name }) => name === 'thread_name');
+  return {
+    programs: traceEvents.filter(({ ph }) => ph === 'X'),
+    lanes: new Map(named.map(({ tid, args }) => [tid, args.name])),
+  };
+}
+
+test('a draft speeds the text up and leaves it as it is; the report and the trace tell what it did', async () => {
+  await using folder = await temporaryFolder();
+  const path = folder.path('trace.json');
+  const parameters = ['-p', prompt, '-n', '40', '--seed', '3'];
+  const plain = await run(...parameters, '--decoder', 'plain');
+  assert.deepEqual([plain.decoder.passesPerToken, plain.decoder.speculation], [1, undefined]);
+  const draft = ['--draft', fableDraft, '--decoder', 'tree', '--fallback', 'adaptive', '--trace', path];
+  const { tokens, decoder } = await run(...parameters, ...draft);
+  assert.deepEqual(tokens, plain.tokens);
+  assert.ok(decoder.passesPerToken < 1);
+  const { verifications = 0, acceptedPerVerification = 0, treeSize, alpha } = decoder.speculation ?? {};
+  assert.equal(treeSize, decoder.proposed / verifications);
+  assert.ok(acceptedPerVerification > 0.1);
+  assert.equal(alpha?.length, verifications);
+  const { programs, lanes } = await readTrace(path);
+  assert.deepEqual([...lanes.values()].slice(0, 4), ['read', 'repack', 'target', 'draft']);
+  assert.deepEqual([...new Set(programs.map(({ tid }) => lanes.get(tid)))].sort(), ['draft', 'target']);
+  const { remarks } = await call(['run', ...parameters, ...draft, '--verbose']);
+  assert.match(remarks, /accepted per verification, trees of .*\ndraft: \d+ passes in .*\nα of late: /);
+});
+
+test('a draft with another vocabulary is refused in one line', async () => {
+  await using folder = await temporaryFolder();
+  const path = folder.path('other.gguf');
+  const bytes = await readFile(fableDraft);
+  const piece = Buffer.from('▁king');
+  bytes.write('▁kino', bytes.indexOf(piece));
+  await writeFile(path, bytes);
+  const { code, remarks } = await call(['run', ...greedy, '--draft', path]);
+  assert.equal(code, 1);
+  assert.match(remarks, /^nearfield: The draft has another vocabulary than the model: token \d+ is .*\n$/);
 });
 
 test('a prompt cache keeps the session in a file; of another model it is refused', async () => {

@@ -66,6 +66,7 @@ export class TreeProposer implements Proposer {
   begin(terms: DecodingTerms): SpeculationStats {
     this.#terms = terms;
     this.#record = new SpeculationRecord(this.#options.fallback, this.#drafter);
+    this.#tree = undefined;
     this.#drafter?.begin(terms);
     return this.#record.stats;
   }
@@ -114,8 +115,11 @@ export class TreeProposer implements Proposer {
   }
 
   observe({ drawn, rows, elapsedMs }: VerifiedPass): void {
-    const [tree, chosen] = [known(this.#tree, 'tree that was verified'), this.#chosen];
+    const [tree, chosen] = [this.#tree, this.#chosen];
+    this.#tree = undefined;
     this.#targetCosts.observe(rows, elapsedMs);
+    // Where only one more token was wanted, nothing had been asked of it.
+    if (!tree) return;
     const draftMs = this.#draftSpentMs - this.#spentBefore;
     let [reached, accepted] = [0, 0];
     const isChosen = new Set(chosen);

@@ -41,6 +41,7 @@ test('every proposer gives the tokens of plain decoding', async () => {
   for (const [index, sampling] of samplings.entries()) {
     for (const options of [
       { maxTokens: 80, sampling },
+      { maxTokens: 1, sampling },
       { maxTokens: 60, sampling, logprobs: 3 },
       { maxTokens: 80, sampling, endIds: new Set([11, 17]) },
       { maxTokens: Number.POSITIVE_INFINITY, sampling, contextLength: 70 },

@@ -150,6 +150,7 @@ class Talk {
     const options: GenerateOptions = {
       ...generateOptionsOf(this.#flags),
       decoder: this.#flags.decoder,
+      fallback: this.#flags.fallback,
       signal,
       onPrompt: ({ doneRows, totalRows }) =>
         bar.update('reading', doneRows, totalRows, `${totalRows} tokens`),

@@ -16,6 +16,7 @@ import { bundledModelPath } from '../package-files.ts';
 import { peakResidentBytes } from '../process-memory.ts';
 import { openProgressBar } from '../progress-bar.ts';
 import { bundledPrompt, type PromptFlags, readPrompt } from '../prompt-source.ts';
+import { decoderReport, speculationLines } from '../speculation-report.ts';
 import { expectWritable, readFileIfPresent, writeWholeFile } from '../whole-file.ts';
 
 interface RunFlags extends ModelFlags, DecoderFlags, GenerationFlags, PromptFlags {
@@ -71,6 +72,7 @@ async function run(model: string | undefined, flags: RunFlags, host: Host): Prom
   const generation = session.generate(prompt, {
     ...generateOptionsOf(flags),
     decoder: flags.decoder,
+    fallback: flags.fallback,
     signal: host.signal,
     ...(flags.logprobs === undefined ? {} : { logprobs: flags.logprobs }),
     onPrompt: ({ doneRows, totalRows }) => bar.update('reading', doneRows, totalRows, `${totalRows} tokens`),
@@ -153,7 +155,7 @@ async function report(
     memory: { ...(await engine.memory()), peakRssBytes: peakResidentBytes() },
     backend: description.backend,
     threads: description.threads,
-    decoder: { ...result.decoder, finish },
+    decoder: { ...decoderReport(result), finish },
     ...(flags.logprobs === undefined ? {} : { logprobs }),
   };
 }
@@ -170,6 +172,7 @@ async function noteStatistics(engine: Engine, result: GenerationResult, host: Ho
       `prompt ${promptTokens.length} tokens (${timings.cachedRows} at hand) in ${milliseconds(timings.prefillMs)}, ${speed(timings.prefillTokensPerSecond)}`,
       `text ${tokens.length} tokens in ${milliseconds(timings.decodeMs)}, ${speed(timings.decodeTokensPerSecond)}, ended by ${finish}`,
       `decoder ${decoder.name}: ${decoder.steps} steps, ${decoder.accepted} of ${decoder.proposed} proposed tokens accepted, seed ${decoder.seed}`,
+      ...speculationLines(result),
       `memory: weights ${printBytes(weightsBytes)}, cache ${printBytes(kvCacheBytes)}, activations ${printBytes(arenaBytes)}, process at most ${printBytes(peakResidentBytes())}`,
     ].join('\n'),
   );
