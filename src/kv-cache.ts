@@ -6,7 +6,7 @@
  * one gets a page of its own before it grows again (`prepareToAppend`). Sequences only keep account; the copies they ask
  * for are carried out by the executor (`move`), before anything else is done with the sequence.
  */
-export { type KvCacheOptions, openKvCache } from './kv-cache/open.ts';
+export { fullCacheBytes, type KvCacheOptions, openKvCache } from './kv-cache/open.ts';
 
 /** How a row of a step sees its sequence; goes into the step block as it is. */
 export interface CacheRow {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Backend, Region } from '../backend.ts';
 import { openBudget } from '../base/budget.ts';
 import { known, NearfieldError } from '../base/error.ts';
-import { type CacheMoveRow, openKvCache, type Sequence } from '../kv-cache.ts';
+import { type CacheMoveRow, fullCacheBytes, openKvCache, type Sequence } from '../kv-cache.ts';
 
 /** One layer that keeps one word per row. */
 const pageBytes = 128 * 4;
@@ -399,3 +399,14 @@ function runRandomTimelines(seed: number, actions: number): void {
   cache.close();
   assert.equal(budget.reservedBytes, 0);
 }
+
+test('what a full context holds is told before a cache is opened', () => {
+  for (const contextLength of [1, 128, 129, 5000, 300_000]) {
+    const { backend } = openMemory();
+    const cache = openKvCache({ backend, layout, contextLength, budget: openBudget() });
+    const sequence = cache.openSequence();
+    for (let row = 0; row < contextLength; row++) sequence.append(row - 1);
+    assert.equal(cache.heldBytes, fullCacheBytes(layout, contextLength), `${contextLength} rows`);
+    cache.close();
+  }
+});

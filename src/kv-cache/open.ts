@@ -4,7 +4,7 @@ import type { Budget } from '../base/budget.ts';
 import { known, NearfieldError } from '../base/error.ts';
 import type { CacheMoveRow, KvCache, Sequence } from '../kv-cache.ts';
 import { pageRows } from '../plan.ts';
-import { type Page, type PageLayout, PagePool } from './page-pool.ts';
+import { filledBytes, type Page, type PageLayout, PagePool } from './page-pool.ts';
 import { contextFull, copyRows, PagedSequence, pagesFor } from './paged-sequence.ts';
 
 export interface KvCacheOptions {
@@ -23,6 +23,11 @@ export function openKvCache({ backend, layout, contextLength, budget }: KvCacheO
     throw new NearfieldError('internal', `A cache page of ${layout.pageBytes} bytes is not made of words`);
   }
   return new PagedCache(backend, budget, layout, contextLength);
+}
+
+/** Bytes that a cache holds once one sequence fills the context. */
+export function fullCacheBytes(layout: PageLayout, contextLength: number): number {
+  return filledBytes(layout, pagesFor(contextLength));
 }
 
 class PagedCache implements KvCache {

@@ -35,6 +35,16 @@ interface Slab {
 const slabBytesWanted = 1 << 20;
 const zeroBytesAtATime = 1 << 16;
 
+/** `pagesPerSequence` bounds a slab: more could not be of use to one sequence. */
+const slabPages = (pageBytes: number, pagesPerSequence: number): number =>
+  Math.max(1, Math.min(pagesPerSequence, Math.floor(slabBytesWanted / pageBytes)));
+
+/** What a pool holds when one sequence has all its pages. */
+export function filledBytes({ pageBytes }: PageLayout, pagesPerSequence: number): number {
+  const pages = slabPages(pageBytes, pagesPerSequence);
+  return Math.ceil(pagesPerSequence / pages) * pages * pageBytes;
+}
+
 export class PagePool {
   readonly #backend: Backend;
   readonly #budget: Budget;
@@ -45,13 +55,12 @@ export class PagePool {
   readonly #zeros: Uint8Array;
   #closed = false;
 
-  /** `pagesPerSequence` bounds a slab: more could not be of use to one sequence. */
   constructor(backend: Backend, budget: Budget, layout: PageLayout, pagesPerSequence: number) {
     const { pageBytes, strideBytes } = layout;
     this.#backend = backend;
     this.#budget = budget;
     this.#layout = layout;
-    this.#pagesPerSlab = Math.max(1, Math.min(pagesPerSequence, Math.floor(slabBytesWanted / pageBytes)));
+    this.#pagesPerSlab = slabPages(pageBytes, pagesPerSequence);
     this.#zeros = new Uint8Array(Math.min(strideBytes, zeroBytesAtATime));
   }
 
