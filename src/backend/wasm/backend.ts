@@ -69,18 +69,24 @@ class WasmBackend implements Shard {
   readonly name = 'wasm';
   readonly threads: number;
   readonly #memory: LinearMemory;
-  readonly #runner: TapeRunner;
   readonly #descriptions: ReadonlyMap<number, number>;
   readonly #dots: DotVariant;
+  /** Undefined once closed: threads hold the memory, too. */
+  #threads: TapeRunner | undefined;
   #weightBytes = 0;
   #regionBytes = 0;
 
   constructor(memory: LinearMemory, runner: TapeRunner, dots: DotVariant) {
     this.#dots = dots;
     this.#memory = memory;
-    this.#runner = runner;
+    this.#threads = runner;
     this.threads = runner.threads;
     this.#descriptions = writeDescriptions(memory);
+  }
+
+  get #runner(): TapeRunner {
+    if (!this.#threads) throw new NearfieldError('backend', 'The backend is closed');
+    return this.#threads;
   }
 
   describe(): Capability {
@@ -198,6 +204,13 @@ class WasmBackend implements Shard {
   }
 
   async close(): Promise<void> {
-    await this.#runner.close();
+    await this.#end();
+    await this.#memory.close();
+  }
+
+  /** Apart from `close`, whose frame would hold the threads, and they the memory. */
+  async #end(): Promise<void> {
+    await this.#threads?.close();
+    this.#threads = undefined;
   }
 }

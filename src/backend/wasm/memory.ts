@@ -1,4 +1,5 @@
 /** The backend's WebAssembly memory and who has which part of it. */
+import { collect } from '../../base/collect.ts';
 import { NearfieldError } from '../../base/error.ts';
 import { printBytes } from '../../base/print-bytes.ts';
 
@@ -18,13 +19,14 @@ interface Span {
 
 /** First-fit allocation with coalescing; regions are few and long-lived. */
 export class LinearMemory {
-  readonly memory: WebAssembly.Memory;
   /** Sorted by offset, never adjacent. */
   readonly #free: Span[] = [];
   readonly #taken = new Map<number, number>();
   readonly #shared: boolean;
   readonly #limitBytes: number;
   readonly #reservedBytes: number;
+  /** Undefined once closed. */
+  #memory: WebAssembly.Memory | undefined;
   #end: number;
   #bytes: Uint8Array;
 
@@ -33,7 +35,7 @@ export class LinearMemory {
     const initial = Math.ceil(reservedBytes / pageBytes);
     const maximum = Math.max(initial, Math.floor(limitBytes / pageBytes));
     try {
-      this.memory = new WebAssembly.Memory({ initial, maximum, shared });
+      this.#memory = new WebAssembly.Memory({ initial, maximum, shared });
     } catch (cause) {
       throw new NearfieldError(
         'out-of-budget',
@@ -45,7 +47,7 @@ export class LinearMemory {
     this.#limitBytes = maximum * pageBytes;
     this.#reservedBytes = reservedBytes;
     this.#end = initial * pageBytes;
-    this.#bytes = new Uint8Array(this.memory.buffer);
+    this.#bytes = new Uint8Array(this.#memory.buffer);
   }
 
   /** Bytes that a model may fill: all but what is reserved, and what weights pass through while they are packed. */
@@ -53,8 +55,14 @@ export class LinearMemory {
     return this.#limitBytes - this.#reservedBytes - Math.min(passingBytes, this.#limitBytes / 8);
   }
 
+  get memory(): WebAssembly.Memory {
+    if (!this.#memory) throw new NearfieldError('backend', 'The backend is closed');
+    return this.#memory;
+  }
+
   get bytes(): Uint8Array {
-    if (this.#bytes.byteLength < this.#end) this.#bytes = new Uint8Array(this.memory.buffer);
+    const { memory } = this;
+    if (this.#bytes.byteLength < this.#end) this.#bytes = new Uint8Array(memory.buffer);
     return this.#bytes;
   }
 
@@ -109,6 +117,17 @@ export class LinearMemory {
     this.#addFree({ offset, byteLength });
   }
 
+  /** Frees the bytes, even while somebody holds this object. Harmless when repeated. */
+  async close(): Promise<void> {
+    if (!this.#memory) return;
+    const [buffer, byteLength] = [new WeakRef(this.#memory.buffer), this.#end];
+    this.#memory = undefined;
+    this.#bytes = new Uint8Array(0);
+    this.#free.length = 0;
+    this.#end = 0;
+    await collect(buffer, byteLength);
+  }
+
   #addFree(span: Span): void {
     const index = this.#free.findIndex((other) => other.offset > span.offset);
     const place = index === -1 ? this.#free.length : index;
@@ -139,8 +158,9 @@ export class LinearMemory {
         `${purpose} needs ${byteLength} bytes, but a WebAssembly memory ends at ${printBytes(this.#limitBytes)} and ${wantedEnd - byteLength} bytes are used; use a smaller model or context`,
       );
     }
+    const { memory } = this;
     try {
-      this.memory.grow(asked);
+      memory.grow(asked);
     } catch (cause) {
       throw new NearfieldError(
         'out-of-budget',
