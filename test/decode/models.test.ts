@@ -6,25 +6,39 @@ import {
   type DecodedToken,
   type DecodeOptions,
   type DecodeTarget,
+  type DraftModel,
   decode,
+  fallbackNames,
   openProposer,
   type Proposer,
   type SamplingOptions,
+  type VerifiedPass,
 } from '../../src/decoder.ts';
+import { formatByName } from '../../src/format.ts';
 import { type ModelRunner, openRunner } from '../fixture/model-runner.ts';
 import { type TinyShapeName, tinyModelBytes } from '../fixture/tiny-model.ts';
 import { rightProposer, wildProposer, wrongProposer } from './toy-proposers.ts';
 
-const fable = fileURLToPath(new URL('../../models/fable/fable-4m-q8_0.gguf', import.meta.url));
+const modelPath = (name: string): string =>
+  fileURLToPath(new URL(`../../models/fable/${name}.gguf`, import.meta.url));
+const [fable, fableDraft] = [modelPath('fable-4m-q8_0'), modelPath('fable-1m-q8_0')];
 
 const machines = [
-  { backend: 'reference', threads: 1 },
-  { backend: 'wasm', threads: 2 },
+  { backend: 'reference', threads: 1, tokens: 14 },
+  { backend: 'wasm', threads: 2, tokens: 40 },
 ] as const;
 
 const samplings: SamplingOptions[] = [
   {},
   { temperature: 0.9, topK: 40, topP: 0.95, minP: 0.02, seed: 11, repetitionPenalty: 1.1 },
+  {
+    frequencyPenalty: 0.3,
+    penaltyWindow: 12,
+    logitBias: new Map([
+      [9, -4],
+      [33, Number.NEGATIVE_INFINITY],
+    ]),
+  },
 ];
 
 async function openTarget(
@@ -51,12 +65,32 @@ async function collect(
   return tokens;
 }
 
+/** Counts what is accepted of a proposer's trees. */
+function counted(proposer: Proposer): Proposer & { readonly accepted: number } {
+  const observe = proposer.observe?.bind(proposer);
+  const counting = Object.assign(proposer, {
+    accepted: 0,
+    observe(pass: VerifiedPass) {
+      counting.accepted += pass.drawn.length - 1;
+      observe?.(pass);
+    },
+  });
+  return counting;
+}
+
 async function checkProposers(
   runner: ModelRunner,
+  draftRunner: ModelRunner,
   prompt: readonly number[],
   tokenCount: number,
 ): Promise<void> {
   const { vocabularySize } = runner.executor;
+  const draft: DraftModel = {
+    executor: draftRunner.executor,
+    contextLength: draftRunner.cache.contextLength,
+    openSequence: () => draftRunner.cache.openSequence(),
+  };
+  let drafted = 0;
   for (const sampling of samplings) {
     const options = { maxTokens: tokenCount, sampling, logprobs: 2 };
     const plainTarget = await openTarget(runner, prompt);
@@ -65,11 +99,13 @@ async function checkProposers(
     assert.equal(plain.length, tokenCount);
     for (const proposer of [
       openProposer('lookup'),
+      ...fallbackNames.map((fallback) => counted(openProposer('tree', { draft, fallback }))),
+      openProposer('auto', { draft }),
       rightProposer(text),
       wrongProposer(text, vocabularySize),
       wildProposer(text, vocabularySize, 3),
     ]) {
-      const target = await openTarget(runner, prompt);
+      const target = { ...(await openTarget(runner, prompt)), hasIdleTime: () => true };
       // Same rows, same bits: even the log-probabilities are equal.
       const note = `${proposer.name}, ${JSON.stringify(sampling)}`;
       assert.deepEqual(await collect(target, proposer, options), plain, note);
@@ -82,21 +118,27 @@ async function checkProposers(
         note,
       );
       for (const { sequence } of [target, argmaxTarget]) sequence.close();
+      drafted += 'accepted' in proposer ? Number(proposer.accepted) : 0;
+      proposer.close?.();
     }
     plainTarget.sequence.close();
   }
+  assert.ok(drafted > 2 * tokenCount, `${drafted} of the drafts' tokens accepted`);
 }
 
 for (const name of ['llama', 'qwen2'] satisfies TinyShapeName[]) {
   for (const machine of machines) {
     test(`${name} on ${machine.backend}`, async () => {
       await using runner = await openRunner(await tinyModelBytes(name), machine);
-      await checkProposers(runner, [5, 9, 120, 33, 5, 9], 40);
+      const small = await tinyModelBytes(name, { format: formatByName('q8_0') });
+      await using draft = await openRunner(small, machine);
+      await checkProposers(runner, draft, [5, 9, 120, 33, 5, 9], machine.tokens);
     });
   }
 }
 
 test('a trained model', async () => {
   await using runner = await openRunner(fable, { backend: 'wasm', threads: 2 });
-  await checkProposers(runner, [1, 1100, 700, 261, 300], 60);
+  await using draft = await openRunner(fableDraft, { backend: 'wasm', threads: 1 });
+  await checkProposers(runner, draft, [1, 1100, 700, 261, 300], 60);
 });
