@@ -48,7 +48,7 @@ async function sumOf(source: ByteSource, signal: AbortSignal | undefined): Promi
   return `${source.byteLength} bytes: ${all.join(' ')}`;
 }
 
-/** The same checkpoint over other sources of the same files; `close` is called for its own. */
+/** The same checkpoint over other sources of the same files. */
 export function onParts(
   { name, container, metadata, tensors, byteLength }: Checkpoint,
   parts: readonly ByteSource[],

@@ -17,8 +17,8 @@ export interface SpoolOptions {
 }
 
 /**
- * The checkpoint over local files: itself where it has none but those. Closing it closes both. Throws `io` where the
- * store has no room; what was fetched stays for the next attempt.
+ * The checkpoint over local files: itself where it has none but those, else another, whose `close` leaves the first open.
+ * Throws `io` where the store has no room; what was fetched stays for the next attempt.
  */
 export async function spoolCheckpoint(
   checkpoint: Checkpoint,
@@ -27,24 +27,26 @@ export async function spoolCheckpoint(
 ): Promise<Checkpoint> {
   if (checkpoint.parts.every((part) => !part.isRemote)) return checkpoint;
   const totalBytes = checkpoint.byteLength;
+  const parts: ByteSource[] = [];
   const copies: ByteSource[] = [];
   const close = async (): Promise<void> => {
     await Promise.all(copies.map((copy) => copy.close()));
-    await checkpoint.close();
   };
   let before = 0;
   try {
     for (const part of checkpoint.parts) {
       const report = (bytes: number): void => onProgress?.({ loadedBytes: before + bytes, totalBytes });
-      copies.push(part.isRemote ? await copyOf(part, store, signal, report) : part);
+      const local = part.isRemote ? await copyOf(part, store, signal, report) : part;
+      if (local !== part) copies.push(local);
+      parts.push(local);
       before += part.byteLength;
       report(0);
     }
   } catch (error) {
-    await Promise.all(copies.map((copy) => copy.close()));
+    await close();
     throw error;
   }
-  return onParts(checkpoint, copies, close);
+  return onParts(checkpoint, parts, close);
 }
 
 async function copyOf(
