@@ -20,8 +20,8 @@ export interface ByteSource {
   readonly byteLength: number;
   /**
    * Fills all of `target` from `offset`; rejects with code `io` or `bad-file` when the bytes are not there. `target` may
-   * view a SharedArrayBuffer. A caller that will read on from here, in order and with the same signal, says with
-   * `readsOnTo` where it will end: a remote source may ask for all of that at once.
+   * view a SharedArrayBuffer. A caller that will read on from here in order says with `readsOnTo` where it will
+   * end: a remote source may ask for all of that at once.
    */
   readInto(offset: number, target: Uint8Array, signal?: AbortSignal, readsOnTo?: number): Promise<void>;
   /**
@@ -95,8 +95,8 @@ export interface Checkpoint {
   /** Sum over all parts. */
   readonly byteLength: number;
   /**
-   * Reads `target.byteLength` bytes of a tensor from `offset` within it. A caller that will read on from here, in order and
-   * with the same signal, gives as `last` the tensor of the same part at whose end it will stop.
+   * Reads `target.byteLength` bytes of a tensor from `offset` within it. A caller that will read on from here in order gives
+   * as `last` the tensor of the same part at whose end it will stop.
    */
   read(
     entry: TensorEntry,

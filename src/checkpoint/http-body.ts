@@ -34,9 +34,15 @@ export class Body {
     silence.pause();
   }
 
+  /** From now on another signal, or none, ends the request. */
+  follow(signal: AbortSignal | undefined): void {
+    this.#silence.follow(signal);
+  }
+
   /** Fills `target` with the bytes that come next, as far as the answer goes; how many it got. */
   async readInto(target: Uint8Array): Promise<number> {
     let done = 0;
+    this.#silence.restart();
     try {
       while (done < target.byteLength) {
         const piece = await this.#next();
@@ -49,12 +55,16 @@ export class Body {
     } catch (error) {
       // What arrived before the line broke is good; the caller asks for the rest.
       if (done === 0 || !(error instanceof TransientFailure)) throw error;
+    } finally {
+      this.#silence.pause();
     }
     return done;
   }
 
   async *pieces(): AsyncGenerator<Uint8Array> {
+    this.#silence.restart();
     for (let piece = await this.#next(); piece; piece = await this.#next()) yield piece.slice();
+    this.#silence.pause();
   }
 
   /** Undefined at the end of the answer. */
@@ -63,13 +73,12 @@ export class Body {
     this.#rest = nothing;
     if (rest.byteLength > 0) return rest;
     this.#reader ??= readPieces(this.#response.body);
-    this.#silence.restart();
     try {
-      return await this.#reader.next();
+      const piece = await this.#reader.next();
+      this.#silence.broken();
+      return piece;
     } catch (error) {
       throw this.#silence.explain(error);
-    } finally {
-      this.#silence.pause();
     }
   }
 
@@ -110,14 +119,14 @@ function readPieces(body: ReadableStream<Uint8Array<ArrayBuffer>> | null): Piece
 export class SilenceLimit {
   readonly #controller = new AbortController();
   readonly #limitMs: number;
-  readonly #caller: AbortSignal | undefined;
+  #caller: AbortSignal | undefined;
   readonly #onAbort = () => this.#controller.abort();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #lastMs = 0;
 
   constructor(limitMs: number, caller: AbortSignal | undefined) {
     this.#limitMs = limitMs;
-    this.#caller = caller;
-    caller?.addEventListener('abort', this.#onAbort);
+    this.follow(caller);
     this.restart();
   }
 
@@ -125,9 +134,21 @@ export class SilenceLimit {
     return this.#controller.signal;
   }
 
+  follow(caller: AbortSignal | undefined): void {
+    this.#caller?.removeEventListener('abort', this.#onAbort);
+    this.#caller = caller;
+    caller?.addEventListener('abort', this.#onAbort);
+  }
+
+  /** Something is waited for from now on. */
   restart(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(this.#onAbort, this.#limitMs);
+    this.broken();
+    this.#wait(this.#limitMs);
+  }
+
+  /** Something arrived. */
+  broken(): void {
+    this.#lastMs = performance.now();
   }
 
   /** Nothing is waited for: the reader takes its time. */
@@ -137,7 +158,17 @@ export class SilenceLimit {
 
   end(): void {
     this.pause();
-    this.#caller?.removeEventListener('abort', this.#onAbort);
+    this.follow(undefined);
+  }
+
+  /** One timer, set anew only when it has run out: pieces are many. */
+  #wait(milliseconds: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      const leftMs = this.#lastMs + this.#limitMs - performance.now();
+      if (leftMs > 0) this.#wait(leftMs);
+      else this.#onAbort();
+    }, milliseconds);
   }
 
   /** The caller's abort as such; all else that `fetch` throws is the network's failure. */

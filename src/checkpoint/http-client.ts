@@ -11,6 +11,10 @@ export interface HttpOptions {
   readonly retryDelaysMs?: readonly number[] | undefined;
   /** Silence after which a request counts as failed. */
   readonly silenceMs?: number | undefined;
+  /** The first request asks for all of the file, to be read on from; else for its head. */
+  readonly readsOn?: boolean | undefined;
+  /** How long an answer waits for somebody who reads on, before its connection is given up. */
+  readonly idleMs?: number | undefined;
 }
 
 export class HttpClient {
@@ -59,9 +63,12 @@ export class HttpClient {
     }
   }
 
-  /** Asks for the bytes from `first` to `last`, both included. The status is 200, 206 or 416 (an empty file). */
-  async get(first: number, last: number, signal: AbortSignal | undefined): Promise<Body> {
-    const response = await this.#request('GET', `bytes=${first}-${last}`, signal);
+  /**
+   * Asks for the bytes from `first` to `last`, both included, or to the file's end. The status is 200, 206 or 416 (an
+   * empty file).
+   */
+  async get(first: number, last: number | undefined, signal: AbortSignal | undefined): Promise<Body> {
+    const response = await this.#request('GET', `bytes=${first}-${last ?? ''}`, signal);
     const { status } = response;
     const empty = status === 416 && response.range?.total === 0;
     if (status === 200 || empty || status === 206) return response;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import type { HttpOptions } from './http-client.ts';
 import { openHttpSource } from './http-source.ts';
 
 const MiB = 1024 * 1024;
@@ -19,9 +20,9 @@ async function serve(t: TestContext, listener: RequestListener): Promise<URL> {
 }
 
 function rangeOf(request: IncomingMessage, byteLength: number): [number, number] {
-  const match = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
+  const match = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
   assert.ok(match, 'every request asks for a range');
-  return [Number(match[1]), Math.min(Number(match[2]) + 1, byteLength)];
+  return [Number(match[1]), match[2] ? Math.min(Number(match[2]) + 1, byteLength) : byteLength];
 }
 
 function answerRange(request: IncomingMessage, response: ServerResponse, bytes = file): [number, number] {
@@ -69,7 +70,8 @@ test('an answer that breaks off is resumed where it ended', async (t) => {
 });
 
 /** Serves the file and writes down each range asked for; the answers beyond the head come a piece at a time. */
-async function serveStreams(t: TestContext, pieceBytes = 100_000) {
+async function serveStreams(t: TestContext, options: HttpOptions = {}) {
+  const pieceBytes = 100_000;
   const ranges: [number, number][] = [];
   const open = new Set<ServerResponse>();
   const url = await serve(t, (request, response) => {
@@ -86,7 +88,7 @@ async function serveStreams(t: TestContext, pieceBytes = 100_000) {
     };
     more();
   });
-  return { source: await openHttpSource(url, quick), ranges, open };
+  return { source: await openHttpSource(url, { ...quick, ...options }), ranges, open };
 }
 
 test('who says how far it reads on gets all of it with one request, small gaps included', async (t) => {
@@ -110,7 +112,41 @@ test('who says how far it reads on gets all of it with one request, small gaps i
   await source.close();
 });
 
-test('reads elsewhere, side by side or under another signal have requests of their own', async (t) => {
+test('one request brings a header longer than its first part and all that follows it', async (t) => {
+  const { source, ranges, open } = await serveStreams(t, { readsOn: true });
+  const read = async (offset: number, size: number, readsOnTo?: number) => {
+    const target = new Uint8Array(size);
+    await source.readInto(offset, target, undefined, readsOnTo);
+    assert.ok(Buffer.from(target).equals(file.subarray(offset, offset + size)), `${size} bytes at ${offset}`);
+  };
+  await read(0, 64);
+  await read(0, MiB);
+  await read(MiB, MiB);
+  // The header ended in the middle of that.
+  for (let at = MiB + 5000; at < 3 * MiB; at += 300_000) {
+    await read(at, Math.min(300_000, 3 * MiB - at), 3 * MiB);
+  }
+  assert.deepEqual(ranges, [[0, file.byteLength]]);
+  await read(0, 100);
+  assert.deepEqual(ranges.slice(1), [[0, 100]], 'the head is not kept any longer');
+  await source.close();
+  while (open.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+});
+
+test('an answer that nobody reads on from is given up after a while', async (t) => {
+  const { source, ranges, open } = await serveStreams(t, { readsOn: true, idleMs: 30 });
+  while (open.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  const target = new Uint8Array(1000);
+  await source.readInto(2 * MiB, target, undefined, 2 * MiB + 1000);
+  assert.deepEqual(target, file.slice(2 * MiB, 2 * MiB + 1000));
+  assert.deepEqual(ranges, [
+    [0, file.byteLength],
+    [2 * MiB, 2 * MiB + 1000],
+  ]);
+  await source.close();
+});
+
+test('reads elsewhere and side by side have requests of their own', async (t) => {
   const { source, ranges, open } = await serveStreams(t);
   const to = 3 * MiB;
   const read = async (offset: number, signal?: AbortSignal) => {
@@ -127,7 +163,7 @@ test('reads elsewhere, side by side or under another signal have requests of the
   await Promise.all([read(MiB + 1005), read(MiB + 1005)]);
   assert.equal(ranges.splice(0).length, 1, 'one goes on, the other asks');
   await read(MiB + 2005, new AbortController().signal);
-  assert.equal(ranges.length, 1);
+  assert.equal(ranges.length, 0, 'it goes on under another signal, too');
   await source.close();
   while (open.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
 });

@@ -8,6 +8,8 @@ import { memorySource } from './memory-source.ts';
 
 /** The first request learns the size and brings this much of the file, which is most or all of a header. */
 const firstRangeBytes = 1024 * 1024;
+/** A header longer than that is read on to and kept up to here, since what follows it begins in its last piece. */
+const longestHeadBytes = 32 * 1024 * 1024;
 /** A server without ranges is good enough for files below this: they are kept in memory. */
 const wholeFileLimitBytes = 64 * 1024 * 1024;
 /** Bytes that are read and dropped rather than asked around: padding, a small tensor that is not wanted. */
@@ -20,23 +22,28 @@ export async function openHttpSource(
 ): Promise<ByteSource> {
   const client = new HttpClient(url, options);
   return client.retry(signal, async () => {
-    const body = await client.get(0, firstRangeBytes - 1, signal);
+    const body = await client.get(0, options.readsOn ? undefined : firstRangeBytes - 1, signal);
     try {
-      return await sourceOf(client, body, signal);
-    } finally {
+      return await sourceOf(client, body, options, signal);
+    } catch (error) {
       await body.cancel();
+      throw error;
     }
   });
 }
 
-/** `body` answers the first range. */
+/** `body` answers the first request. */
 async function sourceOf(
   client: HttpClient,
   body: Body,
+  { readsOn = false, idleMs = 2000 }: HttpOptions,
   signal: AbortSignal | undefined,
 ): Promise<ByteSource> {
-  if (body.status === 416) return memorySource(new Uint8Array(0), client.name);
-  if (body.status === 200) return memorySource(await readWhole(client.name, body), client.name);
+  if (body.status !== 206) {
+    const whole = body.status === 416 ? new Uint8Array(0) : await readWhole(client.name, body);
+    await body.cancel();
+    return memorySource(whole, client.name);
+  }
   const byteLength = body.range?.total ?? (await client.size(signal));
   if (byteLength === undefined) {
     throw new NearfieldError(
@@ -47,14 +54,15 @@ async function sourceOf(
   checkBodyRange(client.name, body, 0, byteLength);
   const head = new Uint8Array(Math.min(firstRangeBytes, byteLength));
   if ((await body.readInto(head)) < head.byteLength) throw new TransientFailure('the answer was cut short');
-  return new HttpSource(client, byteLength, body.entityTag, head);
+  const source = new HttpSource(client, byteLength, body.entityTag, head, idleMs);
+  if (readsOn && head.byteLength < byteLength) source.keep({ body, position: head.byteLength });
+  else await body.cancel();
+  return source;
 }
 
 /** An answer that is being read, and where in the file. */
 interface Stream {
   readonly body: Body;
-  /** Of whoever asked for it: its abort ends the stream. */
-  readonly signal: AbortSignal | undefined;
   position: number;
 }
 
@@ -64,17 +72,27 @@ class HttpSource implements ByteSource {
   readonly byteLength: number;
   readonly #client: HttpClient;
   readonly #entityTag: string | undefined;
-  readonly #head: Uint8Array;
+  readonly #idleMs: number;
+  /** The file's beginning, until somebody who reads on is past it. */
+  #head: Uint8Array | undefined;
   /** What is left of an answer to somebody who reads on; nobody reads from it now. */
   #idle: Stream | undefined;
+  #idleTimer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
-  constructor(client: HttpClient, byteLength: number, entityTag: string | undefined, head: Uint8Array) {
+  constructor(
+    client: HttpClient,
+    byteLength: number,
+    entityTag: string | undefined,
+    head: Uint8Array,
+    idleMs: number,
+  ) {
     this.name = client.name;
     this.byteLength = byteLength;
     this.#client = client;
     this.#entityTag = entityTag;
     this.#head = head;
+    this.#idleMs = idleMs;
   }
 
   /** Where the caller reads on, one request brings it all, as fast as the caller takes it. */
@@ -82,15 +100,38 @@ class HttpSource implements ByteSource {
     offset: number,
     target: Uint8Array,
     signal?: AbortSignal,
-    readsOnTo = offset + target.byteLength,
+    readsOnTo?: number,
   ): Promise<void> {
     throwIfAborted(signal);
+    const end = offset + target.byteLength;
     checkRange(this, offset, target.byteLength);
-    const known = this.#head.subarray(offset, offset + target.byteLength);
+    const isReadOn = readsOnTo !== undefined;
+    if (isReadOn && offset >= (this.#head?.byteLength ?? 0)) this.#head = undefined;
+    if (!isReadOn) await this.#extendHead(offset, end, signal);
+    const known = this.#head?.subarray(offset, end) ?? target.subarray(0, 0);
     target.set(known);
-    let done = known.byteLength;
+    await this.#fill(offset + known.byteLength, target.subarray(known.byteLength), signal, readsOnTo ?? end);
+  }
+
+  /** Where the bytes go on from the head, and do not end in it. */
+  async #extendHead(offset: number, end: number, signal: AbortSignal | undefined): Promise<void> {
+    if (!this.#head) return;
+    const held = this.#head.byteLength;
+    if (offset > held || end <= held || end > longestHeadBytes) return;
+    const head = new Uint8Array(end);
+    head.set(this.#head);
+    await this.#fill(held, head.subarray(held), signal, this.byteLength);
+    this.#head = head;
+  }
+
+  async #fill(
+    offset: number,
+    target: Uint8Array,
+    signal: AbortSignal | undefined,
+    readsOnTo: number,
+  ): Promise<void> {
     // Each failure resumes where it broke off; the retries are counted anew after progress.
-    while (done < target.byteLength) {
+    for (let done = 0; done < target.byteLength; ) {
       done += await this.#client.retry(signal, () =>
         this.#readSome(offset + done, target.subarray(done), signal, readsOnTo),
       );
@@ -113,18 +154,32 @@ class HttpSource implements ByteSource {
       keeps = byteCount === target.byteLength && stream.position < end;
       return byteCount;
     } finally {
-      if (keeps && !this.#idle && !this.#closed) this.#idle = stream;
+      if (keeps && !this.#idle && !this.#closed) this.keep(stream);
       else await stream.body.cancel();
     }
   }
 
-  /** The idle stream where it goes on at `offset`, or a little before; any other is ended. */
-  async #takeIdle(offset: number, signal: AbortSignal | undefined): Promise<Stream | undefined> {
+  /** For whoever reads on from there, but not for long: a page has few connections to a server. */
+  keep(stream: Stream): void {
+    stream.body.follow(undefined);
+    this.#idle = stream;
+    this.#idleTimer = setTimeout(() => void this.#release()?.body.cancel(), this.#idleMs);
+  }
+
+  #release(): Stream | undefined {
+    clearTimeout(this.#idleTimer);
     const stream = this.#idle;
     this.#idle = undefined;
+    return stream;
+  }
+
+  /** The idle stream where it goes on at `offset`, or a little before; any other is ended. */
+  async #takeIdle(offset: number, signal: AbortSignal | undefined): Promise<Stream | undefined> {
+    const stream = this.#release();
     if (!stream) return undefined;
     const gap = offset - stream.position;
-    if (stream.signal === signal && gap >= 0 && gap <= longestGapBytes) {
+    if (gap >= 0 && gap <= longestGapBytes) {
+      stream.body.follow(signal);
       const skipped = await stream.body.readInto(new Uint8Array(gap));
       stream.position += skipped;
       if (skipped === gap) return stream;
@@ -149,7 +204,7 @@ class HttpSource implements ByteSource {
         );
       }
       checkBodyRange(this.name, body, offset, this.byteLength);
-      return { body, signal, position: offset };
+      return { body, position: offset };
     } catch (error) {
       await body.cancel();
       throw error;
@@ -162,9 +217,7 @@ class HttpSource implements ByteSource {
 
   async close(): Promise<void> {
     this.#closed = true;
-    const stream = this.#idle;
-    this.#idle = undefined;
-    await stream?.body.cancel();
+    await this.#release()?.body.cancel();
   }
 }
 

@@ -31,8 +31,10 @@ export async function openFiles(
   if (first === undefined)
     throw new NearfieldError('bad-argument', 'No model given; pass a path, URL, Blob or bytes');
   const opened: ByteSource[] = [];
+  // Of a split model's files only one is read on from at a time.
+  const readsOn = inputs.length === 1;
   const open = async (file: CheckpointFile, signal: AbortSignal | undefined) => {
-    const source = await openSource(file, { ...options, signal });
+    const source = await openSource(file, { ...options, signal, readsOn: readsOn && opened.length === 0 });
     opened.push(source);
     return source;
   };
@@ -55,7 +57,10 @@ export async function openFiles(
   }
 }
 
-async function openSource(file: CheckpointFile, options: OpenCheckpointOptions): Promise<ByteSource> {
+async function openSource(
+  file: CheckpointFile,
+  options: OpenCheckpointOptions & { readonly readsOn: boolean },
+): Promise<ByteSource> {
   if (file instanceof Uint8Array) return memorySource(file);
   const location = locate(file);
   if (typeof location === 'string') return openFileSource(location, options.signal);

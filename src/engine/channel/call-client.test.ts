@@ -86,7 +86,7 @@ test('reports come before the answer; a callback that throws ends its call', asy
       return {} as never;
     },
   });
-  const given = { input: 'model', options: {} };
+  const given = { input: 'model', options: {}, reportsProgress: true };
   const seen: number[] = [];
   await wire.client.call('load', given, { onReport: ({ loadedBytes }) => seen.push(loadedBytes) }).answer;
   assert.deepEqual(seen, [1, 2, 3]);

@@ -31,8 +31,9 @@ export function engineHandlers(loadEngine: LoadEngine): CallHandlers {
   };
 
   return {
-    load: async ({ input, options }, { signal, report }) => {
-      loaded = await loadEngine(input, { ...options, signal, onProgress: report });
+    load: async ({ input, options, reportsProgress }, { signal, report }) => {
+      const onProgress = reportsProgress ? { onProgress: report } : {};
+      loaded = await loadEngine(input, { ...options, signal, ...onProgress });
       return loaded.description;
     },
     tokenize: ({ text, options }) => engine().tokenize(text, options),

@@ -43,7 +43,11 @@ export type GenerationNote = 'taken' | 'leave';
 type TextOptions<Method extends 'tokenize' | 'detokenize'> = NonNullable<Parameters<Engine[Method]>[1]>;
 
 export interface EngineCalls {
-  load: Call<{ input: ModelInput; options: CarriedLoadOptions }, EngineDescription, LoadProgress>;
+  load: Call<
+    { input: ModelInput; options: CarriedLoadOptions; reportsProgress: boolean },
+    EngineDescription,
+    LoadProgress
+  >;
   tokenize: Call<{ text: string; options: TextOptions<'tokenize'> }, number[]>;
   detokenize: Call<{ ids: readonly number[]; options: TextOptions<'detokenize'> }, string>;
   render: Call<{ messages: readonly ChatMessage[] }, string>;

@@ -28,6 +28,7 @@ export async function loadRemoteEngine(input: ModelInput, options: LoadOptions):
       ...(headers ? { headers: { ...headers } } : {}),
       ...(draft === undefined ? {} : { draft: portableInput(draft) }),
     },
+    reportsProgress: onProgress !== undefined,
   };
   const client = startWorker(engineScript(assets));
   const abort = () =>

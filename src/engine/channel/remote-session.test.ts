@@ -17,7 +17,7 @@ async function open() {
     engineHandlers(async () => fake.engine),
   );
   const client = new CallClient(pair.worker);
-  await client.call('load', { input: 'model', options: {} }).answer;
+  await client.call('load', { input: 'model', options: {}, reportsProgress: false }).answer;
   const session = new RemoteSession(client, await client.call('openSession', undefined).answer);
   return { ...fake, client, session, [Symbol.dispose]: pair.close };
 }
