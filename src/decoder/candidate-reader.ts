@@ -2,7 +2,8 @@
  * Reads from the draft's logits what may follow a token, and how confident the draft is of it. Where the target is decoded
  * greedily that is the draft's probability. Where it is sampled, the draw is foreseen: the target will draw by inverting
  * its cumulative distribution at a random number that is known already, so the tokens to expect are those whose interval
- * of the draft's own distribution lies at that number or near it.
+ * of the draft's own distribution lies at that number or near it. How near is learnt: two models that think alike have
+ * nearly the same intervals.
  */
 import { uniformAt } from '../base/random.ts';
 import { BestLogits } from './best-logits.ts';
@@ -16,8 +17,11 @@ import type { Sampling } from './sampling-options.ts';
 const negligible = 25;
 /** Penalties that look at everything look this far back here: the draft's guess need not be exact. */
 const longestWindow = 512;
-/** Scale, in probability, of how far the target's cumulative distribution is from the draft's. */
-const shift = 0.1;
+/** Distance, in probability, from the random number to the token drawn: before any was seen, and of one not foreseen. */
+const [assumedDistance, farDistance] = [0.05, 0.25];
+/** The Laplace density's scale is so many times the mean distance, and no less than `leastShift`. */
+const [shiftPerDistance, leastShift] = [2, 0.002];
+const fading = 0.97;
 
 export class CandidateReader {
   readonly #sampling: Sampling;
@@ -25,6 +29,8 @@ export class CandidateReader {
   readonly #candidates: Candidates | undefined;
   readonly #adjusted: Float64Array;
   readonly #penalizes: boolean;
+  /** Mean distance of the tokens drawn of late. */
+  #distance = assumedDistance;
 
   /** `vocabularySize`: ids that both models have. */
   constructor(sampling: Sampling, vocabularySize: number, count: number) {
@@ -51,7 +57,15 @@ export class CandidateReader {
     candidates.take(row);
     candidates.keepTopP(topP);
     candidates.keepMinP(minP);
+    const shift = Math.max(leastShift, shiftPerDistance * this.#distance);
     return candidates.around(temperature, uniformAt(seed, position), shift, count);
+  }
+
+  /** The target has drawn `token` where these candidates were read. */
+  learn(candidates: readonly Candidate[], token: number): void {
+    const drawn = candidates.find((candidate) => candidate.token === token);
+    const distance = drawn ? (drawn.distance ?? 0) : farDistance;
+    this.#distance = fading * this.#distance + (1 - fading) * distance;
   }
 
   #likeliest(row: LogitRow): Candidate[] {

@@ -9,6 +9,8 @@ import type { TokenTree } from '../decoder.ts';
 export interface Candidate {
   readonly token: number;
   readonly share: number;
+  /** Of a foreseen draw: how far the random number lies from the token's interval of the cumulative distribution. */
+  readonly distance?: number;
 }
 
 export interface CandidateNode {

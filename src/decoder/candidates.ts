@@ -83,15 +83,18 @@ export class Candidates {
     for (let index = 0; index < this.#count; index++) {
       const weight = this.#weights[index] as number;
       if (weight === 0) continue;
+      const from = reached / total;
       reached += weight;
-      const upTo = laplaceBelow(reached / total, uniform, shift);
+      const to = reached / total;
+      const upTo = laplaceBelow(to, uniform, shift);
       const share = (upTo - below) / whole;
       below = upTo;
       if (found.length === count && share <= (found[count - 1] as Candidate).share) continue;
       if (found.length === count) found.pop();
       let place = found.length;
       while (place > 0 && (found[place - 1] as Candidate).share < share) place--;
-      found.splice(place, 0, { token: this.#ids[index] as number, share });
+      const distance = Math.max(0, from - uniform, uniform - to);
+      found.splice(place, 0, { token: this.#ids[index] as number, share, distance });
     }
     return found;
   }

@@ -77,6 +77,17 @@ export class TreeDrafter {
     return done ?? false;
   }
 
+  /** The target has said these tokens after the root. */
+  learn(tree: CandidateTree, drawn: readonly number[]): void {
+    let node = 0;
+    for (const token of drawn) {
+      const { candidates } = tree.at(node);
+      if (candidates.length > 0) this.#reader?.learn(candidates, token);
+      node = tree.child(node, token);
+      if (node < 0) return;
+    }
+  }
+
   /** Gives the draft's memory back; false where it has none. */
   close(): boolean {
     const held = this.timeline.length > 0;

@@ -130,6 +130,7 @@ export class TreeProposer implements Proposer {
       accepted++;
     }
     this.#past.learn(tree, drawn);
+    this.#drafter?.learn(tree, drawn);
     this.#fallback.observe({ tree, chosen, reached, drawn, elapsedMs: elapsedMs + draftMs });
     const plainMs = this.#targetCosts.at(1);
     if (this.#account && plainMs > 0 && (rows > 1 || draftMs > 0)) {
