@@ -2,12 +2,14 @@
  * Backends: machines that hold bytes and run prepared segments. A backend knows storage and speed; what is computed comes
  * to it as a plan's segments. One backend serves many engines at once.
  */
+import type { Ticket } from './backend/ticket.ts';
 import type { NumberFormat } from './format.ts';
 import type { Capability, Plan, Segment } from './plan.ts';
 import type { TensorType } from './tensor.ts';
 
 export { type BackendName, type BackendOptions, backendNames, openBackend } from './backend/open.ts';
 export { StepBlock, type StepBlockLimits, stepBlockLayout } from './backend/step-block.ts';
+export { Ticket, type TicketMachine } from './backend/ticket.ts';
 
 /**
  * Bytes on the machine; on one that has several memories, so many in each of them, at the same address. The address is in
@@ -31,7 +33,7 @@ export type ReadWeight = (offset: number, target: Uint8Array) => Promise<void>;
 /** A segment made ready to run; belongs to the backend that made it. */
 export interface Program {
   readonly segment: Segment;
-  /** Frees what the program holds. Its tickets must be done. */
+  /** Frees what the program holds. Nothing of it may be under way. */
   dispose(): void;
 }
 
@@ -45,14 +47,6 @@ export interface Bindings {
   readonly weights: readonly PackedWeight[];
 }
 
-/** One submitted program. Tickets of a backend finish in the order of their submits. */
-export interface Ticket {
-  /** Settles when the program has run; rejects with `backend` when the device failed, `aborted` after `cancel`. */
-  readonly done: Promise<void>;
-  /** Stops the program within 100 ms; what it has written is undefined. */
-  cancel(): void;
-}
-
 export interface Backend {
   readonly name: string;
   describe(): Capability;
@@ -61,8 +55,10 @@ export interface Backend {
   release(region: Region): void;
   /** Writes are seen by every submit that follows. Without `memory` they go to all memories of the machine. */
   write(region: Region, offsetBytes: number, bytes: Uint8Array, memory?: number): void;
-  /** Sees every submit before it that is done. Reads memory 0 unless told. */
-  read(region: Region, offsetBytes: number, target: Uint8Array, memory?: number): Promise<void>;
+  /**
+   * Sees every submit before it that has run. Reads memory 0 unless told. Undefined where `target` is filled already.
+   */
+  read(region: Region, offsetBytes: number, target: Uint8Array, memory?: number): Promise<void> | undefined;
   /** Turns a weight's file bytes into the machine's layout, a piece at a time, in memory 0 unless told. */
   pack(
     type: TensorType<NumberFormat>,
@@ -98,8 +94,11 @@ export interface Backend {
     read: (target: Uint8Array) => Promise<void>,
   ): Promise<void>;
   prepare(segment: Segment, plan: Plan): Program;
-  /** `symbols` are the values of the graph's symbols: `[T, R]`. */
-  submit(program: Program, bindings: Bindings, symbols: readonly number[]): Ticket;
+  /**
+   * Programs run in the order of their submits; a short one may have run when this returns. `symbols` are the values of the
+   * graph's symbols: `[T, R]`. A failure is the ticket's; throws `internal` for a program of another backend.
+   */
+  submit(program: Program, bindings: Bindings, symbols: readonly number[], ticket: Ticket): void;
   /** Threads that compute, for reports. */
   readonly threads: number;
   /** Bytes now held, by purpose. */

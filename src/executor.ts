@@ -64,8 +64,8 @@ export interface Executor {
    * selection that cannot be, `context-full`, `out-of-budget`, `aborted`, `backend`; the sequences are then as before.
    */
   run(step: Step, options?: RunOptions): Promise<StepResult>;
-  /** Carries out the moves of a commit or a share; a no-op for none. */
-  move(moves: readonly CacheMoveRow[]): Promise<void>;
+  /** Carries out the moves of a commit or a share; undefined for none. */
+  move(moves: readonly CacheMoveRow[]): Promise<void> | undefined;
   close(): void | Promise<void>;
 }
 
@@ -79,7 +79,7 @@ export interface PlanExecutor extends Executor {
   close(): Promise<void>;
 }
 
-/** One program that ran, or other work of an engine; several are under way at once, one after the other on the machine. */
+/** One program that ran, or other work of an engine. Where steps are traced, no program is submitted before the last is done. */
 export interface TraceEvent {
   /** What worked: `target` (where it is left out), `draft`, `read`, `repack`. */
   readonly lane?: string;

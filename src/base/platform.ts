@@ -33,6 +33,16 @@ export function canShareMemory(): boolean {
   return isNode || (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated === true;
 }
 
+/** Whether this thread may sleep in `Atomics.wait`; a page's own may not. */
+export function canBlock(): boolean {
+  try {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 1, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Logical processors the host admits to; at least 1. */
 export function processorCount(): number {
   const os = nodeModule('node:os');

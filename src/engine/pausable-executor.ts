@@ -70,7 +70,7 @@ export class PausableExecutor implements SessionExecutor {
     }
   }
 
-  move(moves: readonly CacheMoveRow[]): Promise<void> {
+  move(moves: readonly CacheMoveRow[]): Promise<void> | undefined {
     return this.#executor.move(moves);
   }
 

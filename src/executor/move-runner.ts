@@ -34,7 +34,8 @@ export class MoveRunner {
     for (let next = 0; next < moves.length; ) {
       next = this.#fill(moves, next);
       this.#backend.write(this.#step, 0, this.#block.bytes);
-      await this.#runner.run(commitStages, commitSymbols, undefined);
+      const running = this.#runner.run(commitStages, commitSymbols, undefined);
+      if (running) await running;
     }
   }
 

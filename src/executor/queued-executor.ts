@@ -6,6 +6,7 @@ import type { Plan } from '../plan.ts';
 import { AppendedRows } from './appended-rows.ts';
 import { checkStep } from './check-step.ts';
 import { MoveRunner } from './move-runner.ts';
+import { Passes } from './passes.ts';
 import type { StageRunner } from './stage-runner.ts';
 import { type RunningStep, StepResults } from './step-results.ts';
 import { TurnQueue } from './turn-queue.ts';
@@ -29,6 +30,8 @@ export interface ExecutorParts {
   readonly free: () => void;
 }
 
+const noOptions: RunOptions = Object.freeze({});
+
 /** Stages of the first pass over a chunk, and of further ones over its hidden rows, by what is wanted. */
 const stages = {
   nothing: { first: ['body'], again: [] },
@@ -46,13 +49,13 @@ export class QueuedExecutor implements PlanExecutor {
   readonly #appended = new AppendedRows();
   readonly #results: StepResults;
   readonly #moves: MoveRunner;
-  /** T and R of the pass under way. */
-  readonly #symbols = [0, 0];
+  readonly #passes: Passes;
   #closing: Promise<void> | undefined;
 
   constructor(parts: ExecutorParts) {
     const { backend, plan, runner, block, arena, step, limits } = parts;
     this.#parts = parts;
+    this.#passes = new Passes(limits, this.#appended);
     this.#results = new StepResults(backend, plan, arena);
     this.#moves = new MoveRunner(backend, runner, block, step, limits);
     this.vocabularySize = this.#results.vocabularySize;
@@ -61,7 +64,8 @@ export class QueuedExecutor implements PlanExecutor {
     this.arenaBytes = parts.arenaBytes;
   }
 
-  async run(step: Step, options: RunOptions = {}): Promise<StepResult> {
+  /** One frame, and no promise but its own where nothing has to be waited for. */
+  async run(step: Step, options: RunOptions = noOptions): Promise<StepResult> {
     const maxLogits = options.onLogits ? Number.POSITIVE_INFINITY : this.maxSelected;
     checkStep(step, { vocabularySize: this.vocabularySize, maxLogits });
     const turn = this.#queue.enter(options.signal);
@@ -75,7 +79,18 @@ export class QueuedExecutor implements PlanExecutor {
       }
       appended.append(step.rows);
       const run = this.#results.begin(step, options, appended);
-      await this.#runChunks(run);
+      const passes = this.#passes;
+      for (passes.begin(step.rows.length, run.wanted); passes.next(); ) {
+        const running = this.#submit(run);
+        if (running) await running;
+        if (passes.count > 0) {
+          const reading = this.#results.read(run, passes);
+          if (reading) await reading;
+          const delivered = this.#results.deliver(run, passes);
+          if (delivered) await delivered;
+        }
+        if (passes.isLastOfChunk) options.onProgress?.(passes.end);
+      }
       return run.result;
     } catch (error) {
       appended.rollBack();
@@ -86,8 +101,8 @@ export class QueuedExecutor implements PlanExecutor {
     }
   }
 
-  move(moves: readonly CacheMoveRow[]): Promise<void> {
-    return moves.length === 0 ? Promise.resolve() : this.#move(moves);
+  move(moves: readonly CacheMoveRow[]): Promise<void> | undefined {
+    return moves.length === 0 ? undefined : this.#move(moves);
   }
 
   async #move(moves: readonly CacheMoveRow[]): Promise<void> {
@@ -113,51 +128,15 @@ export class QueuedExecutor implements PlanExecutor {
     free();
   }
 
-  async #runChunks(run: RunningStep): Promise<void> {
-    const { maxRows, maxSequences } = this.#parts.limits;
-    const { wanted, step, options } = run;
-    let from = 0;
-    for (let start = 0; start < step.rows.length; ) {
-      const end = this.#appended.chunkEnd(start, step.rows.length, maxRows, maxSequences);
-      let until = from;
-      while (until < wanted.length && (wanted[until] ?? 0) < end) until++;
-      const passes = Math.max(1, Math.ceil((until - from) / this.maxSelected));
-      // Offsets in the arena depend on R, so all passes over one body have the same; the last repeats a row to fill up.
-      const selected = Math.ceil((until - from) / passes);
-      this.#symbols[0] = end - start;
-      this.#symbols[1] = selected;
-      const { first, again } = stages[selected === 0 ? 'nothing' : step.select.kind];
-      for (let pass = 0; pass < passes; pass++) {
-        const place = from + pass * selected;
-        this.#fillBlock(run, start, end, place, selected, until);
-        await this.#parts.runner.run(pass === 0 ? first : again, this.#symbols, options.signal);
-        if (selected === 0) continue;
-        const count = Math.min(selected, until - place);
-        await this.#results.read(run, place, count, this.#symbols);
-        const delivered = this.#results.deliver(run, place, count);
-        if (delivered) await delivered;
-      }
-      options.onProgress?.(end);
-      from = until;
-      start = end;
-    }
-  }
-
-  /** Rows `start`…`end`-1, and the `selected` entries of `wanted` from `place` on, the last below `until` repeated. */
-  #fillBlock(
-    { step, wanted }: RunningStep,
-    start: number,
-    end: number,
-    place: number,
-    selected: number,
-    until: number,
-  ): void {
-    const { backend, block, step: region } = this.#parts;
+  /** The programs of the pass; undefined where they have run already. */
+  #submit({ step, options }: RunningStep): Promise<void> | undefined {
+    const { backend, block, step: region, runner } = this.#parts;
+    const { start, end, symbols, isFirst } = this.#passes;
     block.clear();
     this.#appended.addTo(block, step.rows, start, end);
-    for (let entry = place; entry < place + selected; entry++) {
-      block.select((wanted[Math.min(entry, until - 1)] ?? 0) - start);
-    }
+    for (let entry = 0; entry < symbols[1]; entry++) block.select(this.#passes.selectedRow(entry) - start);
     backend.write(region, 0, block.bytes);
+    const { first, again } = stages[symbols[1] === 0 ? 'nothing' : step.select.kind];
+    return runner.run(isFirst ? first : again, symbols, options.signal);
   }
 }

@@ -1,11 +1,17 @@
 /** The programs of a plan, by stage: submits those that a pass needs, one behind the other, and waits for them. */
-import type { Backend, Bindings, PackedWeight, Program, Region, Ticket } from '../backend.ts';
+import {
+  type Backend,
+  type Bindings,
+  type PackedWeight,
+  type Program,
+  type Region,
+  Ticket,
+} from '../backend.ts';
 import { known, throwIfAborted } from '../base/error.ts';
 import type { TraceEvent } from '../executor.ts';
 import type { Stage } from '../graph.ts';
 import type { Plan } from '../plan.ts';
 import type { Weights } from '../weights.ts';
-import { TicketLatch } from './ticket-latch.ts';
 import { closedError } from './turn-queue.ts';
 
 interface Prepared {
@@ -14,7 +20,7 @@ interface Prepared {
   bindings: Bindings;
 }
 
-const none: readonly Prepared[] = Object.freeze([]);
+type BoundWeights = ReturnType<Weights['bind']>;
 
 export interface StageRunnerOptions {
   readonly backend: Backend;
@@ -28,10 +34,11 @@ export interface StageRunnerOptions {
 export class StageRunner {
   readonly #options: StageRunnerOptions;
   readonly #byStage = new Map<Stage, Prepared[]>();
-  readonly #latch = new TicketLatch();
-  readonly #cancel = (): void => this.#latch.cancel();
+  /** Of the lists of stages that were run. */
+  readonly #byStages = new Map<readonly Stage[], readonly Prepared[]>();
+  readonly #ticket = new Ticket();
+  readonly #cancel = (): void => this.#ticket.cancel();
   #stopped = false;
-  #traceEndMs = 0;
 
   constructor(options: StageRunnerOptions) {
     const { backend, plan, arena, step } = options;
@@ -52,32 +59,35 @@ export class StageRunner {
     }
   }
 
-  /** `symbols` must stay as they are until it settles; nothing is in flight then, whether it resolved or rejected. */
-  async run(
+  /**
+   * Undefined when everything has run already. Else `symbols` must stay as they are until it settles; nothing is under way
+   * then, whether it resolved or rejected.
+   */
+  run(
     stages: readonly Stage[],
     symbols: readonly number[],
     signal: AbortSignal | undefined,
-  ): Promise<void> {
+  ): Promise<void> | undefined {
     this.#throwIfStopped(signal);
+    let waiting: Promise<void> | undefined;
+    try {
+      waiting = this.#submitAll(this.#programsOf(stages), symbols, signal);
+    } catch (error) {
+      this.#ticket.fail(error);
+    }
+    waiting ??= this.#ticket.settled();
+    return waiting && this.#wait(waiting, signal);
+  }
+
+  async #wait(submitting: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
     signal?.addEventListener('abort', this.#cancel);
     try {
-      for (let stage = 0; stage < stages.length; stage++) {
-        const list = this.#byStage.get(known(stages[stage], 'stage')) ?? none;
-        for (let index = 0; index < list.length; index++) {
-          const prepared = known(list[index], 'program');
-          const bound = this.#options.weights.bind(prepared.program.segment);
-          if (bound instanceof Promise) {
-            this.#submit(prepared, await bound, symbols, signal);
-          } else {
-            this.#submit(prepared, bound, symbols, signal);
-          }
-        }
-      }
-      await this.#latch.settled();
+      await submitting;
+      await this.#ticket.settled();
       this.#throwIfStopped(signal);
     } catch (error) {
-      this.#latch.cancel();
-      await this.#latch.settled().catch(() => {});
+      this.#ticket.cancel();
+      await this.#ticket.settled()?.catch(() => {});
       this.#throwIfStopped(signal);
       throw error;
     } finally {
@@ -88,38 +98,68 @@ export class StageRunner {
   /** Stops what runs, for good. */
   stop(): void {
     this.#stopped = true;
-    this.#latch.cancel();
+    this.#ticket.cancel();
   }
 
   /** Nothing may be in flight. */
   dispose(): void {
     for (const list of this.#byStage.values()) for (const { program } of list) program.dispose();
     this.#byStage.clear();
+    this.#byStages.clear();
   }
 
-  #submit(
-    prepared: Prepared,
-    weights: readonly PackedWeight[],
+  #programsOf(stages: readonly Stage[]): readonly Prepared[] {
+    const before = this.#byStages.get(stages);
+    if (before) return before;
+    const programs = stages.flatMap((stage) => this.#byStage.get(stage) ?? []);
+    this.#byStages.set(stages, programs);
+    return programs;
+  }
+
+  /** A promise where something must be waited for between submits. */
+  #submitAll(
+    programs: readonly Prepared[],
     symbols: readonly number[],
     signal: AbortSignal | undefined,
-  ): void {
-    this.#throwIfStopped(signal);
-    const { backend, arena, step, onTrace } = this.#options;
-    if (prepared.bindings.weights !== weights) prepared.bindings = { arena, step, weights };
-    const ticket = backend.submit(prepared.program, prepared.bindings, symbols);
-    this.#latch.watch(ticket);
-    if (onTrace) this.#trace(onTrace, ticket, prepared.program.segment.stage, symbols[0] ?? 0);
+  ): Promise<void> | undefined {
+    for (let index = 0; index < programs.length; index++) {
+      const prepared = known(programs[index], 'program');
+      const bound = this.#options.weights.bind(prepared.program.segment);
+      if (bound instanceof Promise || this.#options.onTrace) {
+        return this.#submitSlowly(programs.slice(index), bound, symbols, signal);
+      }
+      this.#submit(prepared, bound, symbols);
+    }
+    return undefined;
   }
 
-  #trace(onTrace: (event: TraceEvent) => void, ticket: Ticket, name: string, rows: number): void {
-    const submitMs = performance.now();
-    const report = (): void => {
-      const endMs = performance.now();
-      const startMs = Math.max(submitMs, this.#traceEndMs);
-      this.#traceEndMs = endMs;
-      onTrace({ name, startMs, durationMs: endMs - startMs, rows });
-    };
-    ticket.done.then(report).catch(() => {});
+  /** As weights come, and where a trace is wanted one after the other; `bound` are the first one's. */
+  async #submitSlowly(
+    programs: readonly Prepared[],
+    bound: BoundWeights,
+    symbols: readonly number[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { weights, onTrace } = this.#options;
+    let next: BoundWeights | undefined = bound;
+    for (const prepared of programs) {
+      const { segment } = prepared.program;
+      const packed = await (next ?? weights.bind(segment));
+      next = undefined;
+      this.#throwIfStopped(signal);
+      const startMs = performance.now();
+      this.#submit(prepared, packed, symbols);
+      if (!onTrace) continue;
+      await this.#ticket.settled();
+      const durationMs = performance.now() - startMs;
+      onTrace({ name: segment.stage, startMs, durationMs, rows: symbols[0] ?? 0 });
+    }
+  }
+
+  #submit(prepared: Prepared, weights: readonly PackedWeight[], symbols: readonly number[]): void {
+    const { backend, arena, step } = this.#options;
+    if (prepared.bindings.weights !== weights) prepared.bindings = { arena, step, weights };
+    backend.submit(prepared.program, prepared.bindings, symbols, this.#ticket);
   }
 
   #throwIfStopped(signal: AbortSignal | undefined): void {

@@ -7,6 +7,7 @@ import type { Operand, Plan } from '../plan.ts';
 import { evaluateDim } from '../tensor.ts';
 import type { AppendedRows } from './appended-rows.ts';
 import { NumberBuffer, type Numbers } from './number-buffer.ts';
+import type { Passes } from './passes.ts';
 
 const none: readonly number[] = Object.freeze([]);
 
@@ -61,8 +62,8 @@ export class StepResults {
     return { step, options, wanted, result, logits };
   }
 
-  /** Reads the results of the entries `first`…`first + count - 1` of `wanted`, which are the first in the arena. */
-  read(run: RunningStep, first: number, count: number, symbols: readonly number[]): Promise<void> {
+  /** Reads the results of a pass, which are the first in the arena. */
+  read(run: RunningStep, { place: first, count, symbols }: Passes): Promise<void> | undefined {
     const size = this.vocabularySize;
     if (run.step.select.kind === 'argmax') {
       this.#argmax.resize(2 * count);
@@ -76,7 +77,7 @@ export class StepResults {
   }
 
   /** Puts what was read where the caller looks for it; a promise where the caller takes its time. */
-  deliver(run: RunningStep, first: number, count: number): Promise<void> | undefined {
+  deliver(run: RunningStep, { place: first, count }: Passes): Promise<void> | undefined {
     if (run.step.select.kind === 'argmax') {
       const { values } = this.#argmax;
       for (let place = 0; place < count; place++) run.result.argmax[first + place] = values[2 * place] ?? 0;
@@ -89,7 +90,7 @@ export class StepResults {
     return onLogits(this.#passingRows, this.#passing.values) ?? undefined;
   }
 
-  #copy(operand: Operand, symbols: readonly number[], target: Uint8Array): Promise<void> {
+  #copy(operand: Operand, symbols: readonly number[], target: Uint8Array): Promise<void> | undefined {
     return this.#backend.read(this.#arena, evaluateDim(operand.offset, symbols), target);
   }
 

@@ -1,5 +1,12 @@
 /** Runs steps of one plan on a backend: arena, step block and cache pages, as the rooms above a backend would hold them. */
-import { type Backend, type PackedWeight, type Program, type Region, StepBlock } from '../../src/backend.ts';
+import {
+  type Backend,
+  type PackedWeight,
+  type Program,
+  type Region,
+  StepBlock,
+  Ticket,
+} from '../../src/backend.ts';
 import { known } from '../../src/base/error.ts';
 import type { Stage, Value, WeightValue } from '../../src/graph.ts';
 import { type Operand, type Plan, pageRows } from '../../src/plan.ts';
@@ -129,19 +136,12 @@ export class CaseMachine {
 
   async #submit(stages: readonly Stage[], symbols: readonly number[]): Promise<void> {
     this.#backend.write(this.#step, 0, this.#block.bytes);
-    const tickets = this.#programs
-      .filter(({ segment }) => stages.includes(segment.stage))
-      .map((program) =>
-        this.#backend.submit(
-          program,
-          {
-            arena: this.#arena,
-            step: this.#step,
-            weights: program.segment.weights.map((weight) => known(this.#weights.get(weight), weight.name)),
-          },
-          symbols,
-        ),
-      );
-    await Promise.all(tickets.map((ticket) => ticket.done));
+    const ticket = new Ticket();
+    for (const program of this.#programs.filter(({ segment }) => stages.includes(segment.stage))) {
+      const weights = program.segment.weights.map((weight) => known(this.#weights.get(weight), weight.name));
+      const bindings = { arena: this.#arena, step: this.#step, weights };
+      this.#backend.submit(program, bindings, symbols, ticket);
+    }
+    await ticket.settled();
   }
 }

@@ -64,7 +64,7 @@ function throughRegions(base: Backend): Backend {
     packRows: (weight, firstRow, rowCount, read) => base.packRows(weight, firstRow, rowCount, read),
     fill: (region, offsetBytes, byteLength, read) => base.fill(region, offsetBytes, byteLength, read),
     prepare: (segment, plan) => base.prepare(segment, plan),
-    submit: (program, bindings, symbols) => base.submit(program, bindings, symbols),
+    submit: (program, bindings, symbols, ticket) => base.submit(program, bindings, symbols, ticket),
     memory: () => base.memory(),
     close: () => base.close(),
   };

@@ -8,9 +8,9 @@ export interface Submitted {
 }
 
 export function watchSubmits(backend: Backend, onSubmit: (submitted: Submitted) => void): Backend {
-  const submit: Backend['submit'] = (program, bindings, symbols) => {
+  const submit: Backend['submit'] = (program, bindings, symbols, ticket) => {
     onSubmit({ segment: program.segment, symbols: [...symbols] });
-    return backend.submit(program, bindings, symbols);
+    backend.submit(program, bindings, symbols, ticket);
   };
   return new Proxy(backend, {
     get(target, key) {

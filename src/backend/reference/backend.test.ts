@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Bindings, StepBlock, type Ticket } from '../../backend.ts';
+import { type Bindings, StepBlock, Ticket } from '../../backend.ts';
 import { known, NearfieldError } from '../../base/error.ts';
 import { formatByName, type NumberFormat } from '../../format.ts';
 import { GraphBuilder } from '../../graph.ts';
@@ -146,8 +146,11 @@ async function openProgram(depth: number) {
   f32.encode?.(identity, 0, bytes, 0, identity.length);
   const weights = [await backend.pack(table.type, readFrom(bytes))];
   const bindings: Bindings = { arena, step, weights };
-  const submit = (changes: Partial<Bindings> = {}): Ticket =>
-    backend.submit(program, { ...bindings, ...changes }, [64, 1]);
+  const submit = (changes: Partial<Bindings> = {}): Ticket => {
+    const ticket = new Ticket();
+    backend.submit(program, { ...bindings, ...changes }, [64, 1], ticket);
+    return ticket;
+  };
   const hidden = known(
     plan.buffers.find((buffer) => buffer.value === graph.hidden),
     'hidden',
@@ -165,7 +168,11 @@ test('tickets finish in the order of their submits, and the event loop gets its 
   const order: string[] = [];
   let timerFired = 0;
   const timer = setInterval(() => timerFired++, 1);
-  const tickets = ['first', 'second'].map((name) => submit().done.then(() => order.push(name)));
+  const tickets = ['first', 'second'].map((name) =>
+    submit()
+      .settled()
+      ?.then(() => order.push(name)),
+  );
   assert.deepEqual(order, []);
   await Promise.all(tickets);
   clearInterval(timer);
@@ -179,21 +186,24 @@ test('a cancelled ticket rejects, whether it has begun or not, and those behind 
   const [running, waiting, last] = [submit(), submit(), submit()];
   waiting.cancel();
   setTimeout(() => running.cancel(), 1);
-  await assert.rejects(running.done, failsWith('aborted'));
-  await assert.rejects(waiting.done, failsWith('aborted'));
-  await last.done;
+  await assert.rejects(async () => running.settled(), failsWith('aborted'));
+  await assert.rejects(async () => waiting.settled(), failsWith('aborted'));
+  await last.settled();
 });
 
 test('what does not fit together rejects its ticket and no other', async () => {
   const { backend, submit, program, bindings } = await openProgram(1);
-  await assert.rejects(submit({ weights: [] }).done, failsWith('internal'));
-  await assert.rejects(submit({ arena: backend.allocate(8, 'small') }).done, failsWith('internal'));
-  await submit().done;
+  await assert.rejects(async () => submit({ weights: [] }).settled(), failsWith('internal'));
+  await assert.rejects(
+    async () => submit({ arena: backend.allocate(8, 'small') }).settled(),
+    failsWith('internal'),
+  );
+  await submit().settled();
   const other = openReferenceBackend();
   assert.throws(
-    () => backend.submit({ segment: program.segment, dispose() {} }, bindings, [64, 1]),
+    () => backend.submit({ segment: program.segment, dispose() {} }, bindings, [64, 1], new Ticket()),
     failsWith('internal'),
   );
   const foreign = await other.pack({ format: f32, shape: [256, 256] }, async () => {});
-  await assert.rejects(submit({ weights: [foreign] }).done, failsWith('internal'));
+  await assert.rejects(async () => submit({ weights: [foreign] }).settled(), failsWith('internal'));
 });

@@ -32,6 +32,11 @@ export function openReferenceBackend(_options: BackendOptions = {}): Backend {
   return new ReferenceBackend();
 }
 
+interface Submit {
+  readonly ticket: Ticket;
+  cancelled: boolean;
+}
+
 class ReferenceBackend implements Backend {
   readonly name = capability.backend;
   readonly threads = 1;
@@ -39,6 +44,7 @@ class ReferenceBackend implements Backend {
   readonly #weights = new Set<ReferenceWeight>();
   /** Weights in regions; they hold nothing of their own. */
   readonly #placed = new WeakSet<ReferenceWeight>();
+  readonly #underWay = new Set<Submit>();
   /** Settles, never rejects, when the latest submit is over. */
   #latest: Promise<void> = Promise.resolve();
   #sliceStartMs = 0;
@@ -107,19 +113,22 @@ class ReferenceBackend implements Backend {
   }
 
   /** The step block is read when the program's turn comes. A cancelled program stops before its next kernel. */
-  submit(program: Program, bindings: Bindings, symbols: readonly number[]): Ticket {
+  submit(program: Program, bindings: Bindings, symbols: readonly number[], ticket: Ticket): void {
     if (!(program instanceof ReferenceProgram)) {
       throw new NearfieldError('internal', 'A program of another backend was submitted to the reference');
     }
-    const state = { cancelled: false };
+    const state = { ticket, cancelled: false };
+    this.#underWay.add(state);
+    ticket.begin(this);
     const done = this.#latest.then(() => this.#run(program, bindings, symbols, state));
-    this.#latest = done.catch(() => {});
-    return {
-      done,
-      cancel() {
-        state.cancelled = true;
-      },
-    };
+    this.#latest = done.then(
+      () => this.#end(state),
+      (error: unknown) => this.#end(state, error),
+    );
+  }
+
+  cancel(ticket: Ticket): void {
+    for (const state of this.#underWay) if (state.ticket === ticket) state.cancelled = true;
   }
 
   memory(): { weightBytes: number; regionBytes: number } {
@@ -134,11 +143,16 @@ class ReferenceBackend implements Backend {
     this.#regions.clear();
   }
 
+  #end(state: Submit, failure?: unknown): void {
+    this.#underWay.delete(state);
+    state.ticket.end(failure);
+  }
+
   async #run(
     program: ReferenceProgram,
     bindings: Bindings,
     symbols: readonly number[],
-    state: { readonly cancelled: boolean },
+    state: Submit,
   ): Promise<void> {
     const run = this.#resolve(program, bindings, symbols);
     for (const kernel of program.segment.kernels) {

@@ -17,8 +17,12 @@ import { packWeight, type RowRange } from './pack-weight.ts';
 import { weightSize } from './packing.ts';
 import { TapeProgram } from './program.ts';
 import { openShards, type Shard } from './sharded-backend.ts';
-import { SingleThread, type TapeRunner, ThreadPool } from './threads.ts';
+import { SingleThread } from './single-thread.ts';
+import type { TapeRunner } from './tape-runner.ts';
+import { ThreadPool } from './threads.ts';
 
+/** A few bytes are copied one by one: a view of them would be garbage for each token. */
+const bytesCopiedSingly = 64;
 /** More threads than this have not been seen to help memory-bound decoding. */
 const mostThreads = 16;
 
@@ -45,10 +49,12 @@ async function openMachine(options: BackendOptions): Promise<WasmBackend> {
   control[controlWords.threads] = threads;
   control[controlWords.scratchBase] = scratchOffset;
   control[controlWords.scratchBytes] = scratchBytesPerThread;
-  const dots = known(dotVariants[instantiateKernels(module, memory.memory).dotVariant()], 'dot product');
+  const kernels = instantiateKernels(module, memory.memory);
+  const dots = known(dotVariants[kernels.dotVariant()], 'dot product');
+  const script = computeScript(options.assets);
   const runner = shared
-    ? await ThreadPool.open(module, memory.memory, threads, computeScript(options.assets))
-    : new SingleThread(module, memory.memory);
+    ? await ThreadPool.open({ module, memory: memory.memory, kernels, threads, script })
+    : new SingleThread(kernels);
   return new WasmBackend(memory, runner, dots);
 }
 
@@ -121,9 +127,12 @@ class WasmBackend implements Shard {
     this.#memory.bytes.set(bytes, (region as WasmRegion).offset + offsetBytes);
   }
 
-  async read(region: Region, offsetBytes: number, target: Uint8Array): Promise<void> {
+  read(region: Region, offsetBytes: number, target: Uint8Array): undefined {
+    const { bytes } = this.#memory;
     const start = (region as WasmRegion).offset + offsetBytes;
-    target.set(this.#memory.bytes.subarray(start, start + target.byteLength));
+    const { length } = target;
+    if (length > bytesCopiedSingly) target.set(bytes.subarray(start, start + length));
+    else for (let index = 0; index < length; index++) target[index] = bytes[start + index] ?? 0;
   }
 
   async pack(type: TensorType<NumberFormat>, read: ReadWeight, signal?: AbortSignal): Promise<WasmWeight> {
@@ -191,12 +200,13 @@ class WasmBackend implements Shard {
     return new TapeProgram(segment, plan, this.#memory, this.#runner, this.#descriptions, this.#dots);
   }
 
-  submit(program: Program, bindings: Bindings, symbols: readonly number[]): Ticket {
+  submit(program: Program, bindings: Bindings, symbols: readonly number[], ticket: Ticket): void {
     if (!(program instanceof TapeProgram))
       throw new NearfieldError('internal', 'A program of another backend');
     const weights = bindings.weights as readonly WasmWeight[];
-    const [arena, step] = [bindings.arena as WasmRegion, bindings.step as WasmRegion];
-    return program.submit(arena.offset, step.offset, weights, symbols);
+    const arena = bindings.arena as WasmRegion;
+    const step = bindings.step as WasmRegion;
+    program.submit(arena.offset, step.offset, weights, symbols, ticket);
   }
 
   memory(): { weightBytes: number; regionBytes: number } {

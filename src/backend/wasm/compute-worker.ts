@@ -4,10 +4,10 @@ import { type ComputeStart, instantiateKernels } from './control.ts';
 
 const port = workerPort();
 port.onMessage((message) => {
-  const { module, memory, thread, seen } = message as ComputeStart;
+  const { module, memory, thread } = message as ComputeStart;
   const kernels = instantiateKernels(module, memory);
   port.post('ready');
-  kernels.serve(thread, seen);
+  kernels.serve(thread);
   port.post('left');
   port.close();
 });

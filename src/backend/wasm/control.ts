@@ -12,12 +12,18 @@ export const controlWords = {
   finished: at(16),
   generation: at(48),
   cancel: at(80),
+  given: at(96),
   threads: at(112),
   scratchBase: at(113),
   scratchBytes: at(114),
+  tapeSleepers: at(116),
+  wanted: at(119),
   ring: at(128),
+  givenRing: at(192),
+  times: at(256),
 } as const;
 
+/** Entries of each ring, a power of two. */
 export const ringLength = 64;
 
 /** What a compute worker is told when it starts. */
@@ -25,13 +31,12 @@ export interface ComputeStart {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
   readonly thread: number;
-  /** Tapes submitted before it started. */
-  readonly seen: number;
 }
 
+/** `assembly/index.ts` says what they do. */
 export interface KernelExports {
-  serve(thread: number, seen: number): void;
-  advance(entry: number, budget: number): number;
+  serve(thread: number): void;
+  advance(from: number, stride: number, forMicroseconds: number, patience: number): number;
   dotVariant(): number;
 }
 
@@ -40,5 +45,7 @@ export function instantiateKernels(module: WebAssembly.Module, memory: WebAssemb
   const abort = (): never => {
     throw new Error('A kernel aborted');
   };
-  return new WebAssembly.Instance(module, { env: { memory, abort } }).exports as unknown as KernelExports;
+  const now = (): number => performance.now();
+  return new WebAssembly.Instance(module, { env: { memory, abort, now } })
+    .exports as unknown as KernelExports;
 }

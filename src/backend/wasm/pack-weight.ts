@@ -1,14 +1,15 @@
 /** Packs one weight: file bytes come into a staging buffer a slab at a time while compute threads pack the slab before. */
 
-import type { ReadWeight, Ticket } from '../../backend.ts';
+import type { ReadWeight } from '../../backend.ts';
 import { throwIfAborted } from '../../base/error.ts';
 import type { NumberFormat } from '../../format.ts';
 import type { TensorType } from '../../tensor.ts';
+import { Ticket } from '../ticket.ts';
 import { groupRows } from './layout.ts';
 import type { LinearMemory } from './memory.ts';
 import { requirePacking, weightSize } from './packing.ts';
 import { operationNumbers, TapeTemplate } from './tape.ts';
-import type { TapeRunner } from './threads.ts';
+import { newTape, type TapeRunner, untimed } from './tape-runner.ts';
 
 /** File bytes per slab: large enough for fast reads, small beside any model. */
 const slabBytes = 4 << 20;
@@ -80,34 +81,34 @@ async function packMatrix(request: PackRequest): Promise<void> {
   const slabs = slabsOf(type, rowCount);
   const buffers = Array.from({ length: slabs.stages }, () => ({
     data: memory.allocate(slabs.bytes, 'staging'),
-    tape: memory.allocate(tapeBytes, 'staging'),
-    busy: Promise.resolve() as Ticket['done'],
+    tape: newTape(memory.allocate(tapeBytes, 'staging')),
+    ticket: new Ticket(),
   }));
   try {
     for (let done = 0, slab = 0; done < rowCount; done += slabs.rows, slab++) {
       throwIfAborted(signal);
       const buffer = buffers[slab % slabs.stages];
       if (!buffer) break;
-      await buffer.busy;
+      await buffer.ticket.settled();
       const count = Math.min(slabs.rows, rowCount - done);
       await memory.fill(buffer.data, count * rowBytes, (target) => request.read(done * rowBytes, target));
       packTape(request, first + done, count, buffer.data).instantiate(
-        new Int32Array(memory.memory.buffer, buffer.tape, tapeBytes / 4),
+        new Int32Array(memory.memory.buffer, buffer.tape.address, tapeBytes / 4),
         [],
         { arena: 0, step: 0, weights: [] },
       );
-      buffer.busy = runner.submit(buffer.tape).done;
-      // A failure is seen at the next await; without this it would count as unhandled until then.
-      buffer.busy.catch(() => {});
+      // Never on the thread that has to read on.
+      buffer.tape.microseconds = untimed;
+      runner.submit(buffer.tape, buffer.ticket);
     }
+    for (const { ticket } of buffers) await ticket.settled();
   } finally {
-    await Promise.allSettled(buffers.map((buffer) => buffer.busy));
+    await Promise.allSettled(buffers.map(({ ticket }) => ticket.settled()));
     for (const buffer of buffers) {
       memory.release(buffer.data);
-      memory.release(buffer.tape);
+      memory.release(buffer.tape.address);
     }
   }
-  await Promise.all(buffers.map((buffer) => buffer.busy));
 }
 
 function packTape(

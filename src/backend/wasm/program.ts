@@ -7,7 +7,7 @@ import type { DotVariant } from './dot-variant.ts';
 import { Lowering } from './lower.ts';
 import type { LinearMemory } from './memory.ts';
 import type { TapeTemplate } from './tape.ts';
-import type { TapeRunner } from './threads.ts';
+import { newTape, type Tape, type TapeRunner, untimed } from './tape-runner.ts';
 
 /** Tapes kept per program: one token, a full chunk, a tree, and some that come once. */
 export const mostInstances = 6;
@@ -16,14 +16,13 @@ interface Placed {
   readonly offset: number;
 }
 
-interface Instance {
-  readonly address: number;
+interface Instance extends Tape {
   arena: number;
   step: number;
   symbols: readonly number[];
   weights: readonly Placed[];
-  /** Number of the last tape submitted from it. */
-  lastSubmit: number;
+  /** Submits of the program before its last. */
+  lastUse: number;
 }
 
 export class TapeProgram implements Program {
@@ -33,6 +32,7 @@ export class TapeProgram implements Program {
   readonly #template: TapeTemplate;
   readonly #owned: number[] = [];
   readonly #instances: Instance[] = [];
+  #submits = 0;
 
   constructor(
     segment: Segment,
@@ -64,11 +64,16 @@ export class TapeProgram implements Program {
     return address;
   }
 
-  submit(arena: number, step: number, weights: readonly Placed[], symbols: readonly number[]): Ticket {
+  submit(
+    arena: number,
+    step: number,
+    weights: readonly Placed[],
+    symbols: readonly number[],
+    ticket: Ticket,
+  ): void {
     const instance = this.#find(arena, step, weights, symbols) ?? this.#write(arena, step, weights, symbols);
-    const ticket = this.#runner.submit(instance.address);
-    instance.lastSubmit = this.#runner.submitted;
-    return ticket;
+    instance.lastUse = this.#submits++;
+    this.#runner.submit(instance, ticket);
   }
 
   #find(
@@ -77,9 +82,11 @@ export class TapeProgram implements Program {
     weights: readonly Placed[],
     symbols: readonly number[],
   ): Instance | undefined {
-    for (const instance of this.#instances) {
-      if (instance.arena !== arena || instance.step !== step || instance.weights !== weights) continue;
-      if (symbols.every((value, index) => instance.symbols[index] === value)) return instance;
+    const instances = this.#instances;
+    for (let index = 0; index < instances.length; index++) {
+      const instance = instances[index];
+      if (instance?.arena !== arena || instance.step !== step || instance.weights !== weights) continue;
+      if (equal(instance.symbols, symbols)) return instance;
     }
     return undefined;
   }
@@ -92,20 +99,24 @@ export class TapeProgram implements Program {
       step,
       weights: weights.map((weight) => weight.offset),
     });
-    Object.assign(instance, { arena, step, weights, symbols: [...symbols] });
+    const fresh = { arena, step, weights, symbols: [...symbols], microseconds: untimed };
+    Object.assign(instance, fresh);
     return instance;
   }
 
   /** The instance unused for longest, if enough exist and it does not run any more. */
   #reusable(): Instance | undefined {
     if (this.#instances.length < mostInstances) return undefined;
-    const idle = this.#instances.filter((instance) => this.#runner.isDone(instance.lastSubmit));
-    return idle.sort((a, b) => a.lastSubmit - b.lastSubmit)[0];
+    const idle = this.#instances.filter((instance) => instance.underWay === 0);
+    return idle.sort((a, b) => a.lastUse - b.lastUse)[0];
   }
 
   #create(): Instance {
     const address = this.#own(this.#template.wordCount * 4);
-    const instance: Instance = { address, arena: -1, step: -1, symbols: [], weights: [], lastSubmit: 0 };
+    const instance: Instance = {
+      ...newTape(address),
+      ...{ arena: -1, step: -1, symbols: [], weights: [], lastUse: 0 },
+    };
     this.#instances.push(instance);
     return instance;
   }
@@ -114,4 +125,9 @@ export class TapeProgram implements Program {
     for (const address of this.#owned.splice(0)) this.#memory.release(address);
     this.#instances.length = 0;
   }
+}
+
+function equal(a: readonly number[], b: readonly number[]): boolean {
+  for (let index = 0; index < b.length; index++) if (a[index] !== b[index]) return false;
+  return true;
 }

@@ -3,11 +3,12 @@
  * the layers that the plan put there. One of them computes at a time; the threads of the others sleep. Where a segment
  * reads what a segment of another memory made, those rows are copied before it runs.
  */
-import type { Backend, Bindings, PackedWeight, Program, ReadWeight, Region, Ticket } from '../../backend.ts';
+import type { Backend, Bindings, PackedWeight, Program, ReadWeight, Region } from '../../backend.ts';
 import { known, NearfieldError } from '../../base/error.ts';
 import type { NumberFormat } from '../../format.ts';
 import type { Capability, Operand, Plan, Segment } from '../../plan.ts';
 import { evaluateDim, type TensorType } from '../../tensor.ts';
+import { Ticket } from '../ticket.ts';
 
 /** A backend of one memory, of which the sharded one needs to know where regions lie. */
 export interface Shard extends Backend {
@@ -44,12 +45,21 @@ interface ShardedRegion extends Region {
   readonly parts: readonly Region[];
 }
 
+interface Submit {
+  readonly ticket: Ticket;
+  isCancelled: boolean;
+}
+
 class ShardedBackend implements Backend {
   readonly name: string;
   readonly threads: number;
   readonly #shards: readonly Shard[];
   readonly #first: Shard;
   readonly #memoryOf = new WeakMap<PackedWeight, number>();
+  /** In order of arrival. */
+  readonly #underWay = new Set<Submit>();
+  /** Of the first of them. */
+  readonly #running = new Ticket();
   /** Settles, never rejects, when the latest submit is over. */
   #latest: Promise<void> = Promise.resolve();
 
@@ -103,7 +113,7 @@ class ShardedBackend implements Backend {
     });
   }
 
-  read(region: Region, offsetBytes: number, target: Uint8Array, memory = 0): Promise<void> {
+  read(region: Region, offsetBytes: number, target: Uint8Array, memory = 0): Promise<void> | undefined {
     return this.#shard(memory).read(partOf(region, memory), offsetBytes, target);
   }
 
@@ -154,28 +164,36 @@ class ShardedBackend implements Backend {
   }
 
   /** A program waits on the host until the one before it is done: then what it reads from another memory is copied. */
-  submit(program: Program, bindings: Bindings, symbols: readonly number[]): Ticket {
+  submit(program: Program, bindings: Bindings, symbols: readonly number[], ticket: Ticket): void {
     if (!(program instanceof ShardedProgram)) {
       throw new NearfieldError('internal', 'A program of another backend');
     }
-    let running: Ticket | undefined;
-    let cancelled = false;
+    const submit: Submit = { ticket, isCancelled: false };
+    this.#underWay.add(submit);
+    ticket.begin(this);
     const done = this.#latest.then(() => {
-      if (cancelled) throw new NearfieldError('aborted', 'Aborted by the caller');
-      running = this.#run(program, bindings, symbols);
-      return running.done;
+      if (submit.isCancelled) throw new NearfieldError('aborted', 'Aborted by the caller');
+      this.#run(program, bindings, symbols);
+      return this.#running.settled();
     });
-    this.#latest = done.catch(() => {});
-    return {
-      done,
-      cancel() {
-        cancelled = true;
-        running?.cancel();
-      },
-    };
+    this.#latest = done.then(
+      () => this.#end(submit),
+      (error: unknown) => this.#end(submit, error),
+    );
   }
 
-  #run(program: ShardedProgram, bindings: Bindings, symbols: readonly number[]): Ticket {
+  cancel(ticket: Ticket): void {
+    const [running] = this.#underWay;
+    for (const submit of this.#underWay) if (submit.ticket === ticket) submit.isCancelled = true;
+    if (running?.isCancelled) this.#running.cancel();
+  }
+
+  #end(submit: Submit, failure?: unknown): void {
+    this.#underWay.delete(submit);
+    submit.ticket.end(failure);
+  }
+
+  #run(program: ShardedProgram, bindings: Bindings, symbols: readonly number[]): void {
     const { memory } = program.segment;
     const shard = this.#shard(memory);
     for (const { operand, from } of program.arrivals) {
@@ -184,7 +202,7 @@ class ShardedBackend implements Backend {
       const bytes = this.#shard(from).view(partOf(bindings.arena, from), offset, byteLength);
       shard.write(partOf(bindings.arena, memory), offset, bytes);
     }
-    return shard.submit(program.inner, program.bind(bindings, this.#memoryOf), symbols);
+    shard.submit(program.inner, program.bind(bindings, this.#memoryOf), symbols, this.#running);
   }
 
   memory(): { weightBytes: number; regionBytes: number } {

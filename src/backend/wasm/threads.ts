@@ -1,62 +1,71 @@
-/** Compute threads over one shared memory, and tickets for the tapes they run. Without shared memory the caller computes. */
-
+/**
+ * Compute threads over one shared memory. Short tapes run on the caller's own thread, in thread 0's place: the caller
+ * would only wait for them, and need not be woken. Thread 0's worker has a ring of its own and sleeps meanwhile; it takes
+ * over where the others keep the caller waiting.
+ */
 import type { Ticket } from '../../backend.ts';
 import { NearfieldError } from '../../base/error.ts';
-import { type HostWorker, nextTurn, openPulse } from '../../base/platform.ts';
+import { canBlock, type HostWorker, nextTurn, openPulse } from '../../base/platform.ts';
 import { firstMessage, type WorkerScript } from '../../base/worker-script.ts';
-import {
-  type ComputeStart,
-  controlWords,
-  instantiateKernels,
-  type KernelExports,
-  ringLength,
-} from './control.ts';
-
-/** Runs tapes; each in turn. */
-export interface TapeRunner {
-  readonly threads: number;
-  submit(tapeAddress: number): Ticket;
-  /** True once the tape of this number, counted from 1, has run. */
-  isDone(number: number): boolean;
-  readonly submitted: number;
-  close(): Promise<void>;
-}
-
-interface Waiting {
-  readonly number: number;
-  cancelled: boolean;
-  resolve(): void;
-  reject(error: NearfieldError): void;
-}
+import { CallerThread } from './caller-thread.ts';
+import { type ComputeStart, controlWords, type KernelExports, ringLength } from './control.ts';
+import { type Tape, type TapeRunner, untimed } from './tape-runner.ts';
 
 /** How often waiting threads are woken in case a notification was lost on the way. */
-const pulseMilliseconds = 100;
+const pulseMs = 100;
+/** Of a tape on the caller's thread: the clock is asked after so many entries, and it is left to the worker after so long. */
+const [entriesBetweenLooks, longestUs] = [32, 25_000];
+
+/** One of the `ringLength` tapes that may be under way. */
+interface Slot {
+  tape: Tape;
+  ticket: Ticket;
+  isCancelled: boolean;
+}
+
+export interface ThreadPoolOptions {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  /** The caller's own instance over this memory. */
+  readonly kernels: KernelExports;
+  readonly threads: number;
+  readonly script: WorkerScript;
+  /** Tapes below this run on the caller's thread, where it may wait for the others; 0: none does. */
+  readonly shortUs?: number;
+  /** How long the caller waits at a barrier before it leaves the tape to thread 0's worker. */
+  readonly patienceUs?: number;
+}
 
 export class ThreadPool implements TapeRunner {
   readonly threads: number;
-  submitted = 0;
   readonly #control: Int32Array;
-  readonly #workers: HostWorker[];
-  readonly #waiting: Waiting[] = [];
-  readonly #pulse = openPulse(pulseMilliseconds, () => this.#beat());
+  readonly #caller: CallerThread;
+  readonly #workers: readonly HostWorker[];
+  readonly #shortUs: number;
+  readonly #slots: (Slot | undefined)[] = new Array(ringLength).fill(undefined);
+  /** Numbers of tapes, from 0 on; they wrap at 2^31, as in the control block. Those from `settled` on are under way. */
+  #submitted = 0;
+  #settled = 0;
+  /** Tapes given to thread 0's worker. */
+  #given = 0;
+  readonly #pulse = openPulse(pulseMs, () => this.#beat());
   /** The watch that is under way; a newer one replaces it. */
   #watch = 0;
   #failure: NearfieldError | undefined;
 
-  private constructor(memory: WebAssembly.Memory, workers: HostWorker[]) {
+  private constructor(options: ThreadPoolOptions, workers: readonly HostWorker[]) {
+    const { memory, kernels, shortUs = 6000, patienceUs = 20_000 } = options;
     this.#control = new Int32Array(memory.buffer);
+    this.#caller = new CallerThread(kernels, patienceUs);
     this.#workers = workers;
+    this.#shortUs = canBlock() ? shortUs : 0;
     this.threads = workers.length;
     for (const worker of workers) worker.onError((error) => this.#fail(error));
   }
 
-  static async open(
-    module: WebAssembly.Module,
-    memory: WebAssembly.Memory,
-    threads: number,
-    script: WorkerScript,
-  ): Promise<ThreadPool> {
-    const pulse = openPulse(pulseMilliseconds, () => {});
+  static async open(options: ThreadPoolOptions): Promise<ThreadPool> {
+    const { module, memory, threads, script } = options;
+    const pulse = openPulse(pulseMs, () => {});
     pulse.hold();
     const workers: HostWorker[] = [];
     try {
@@ -64,11 +73,11 @@ export class ThreadPool implements TapeRunner {
         const worker = script.spawn(`compute ${thread}`);
         workers.push(worker);
         const ready = firstMessage(worker);
-        worker.post({ module, memory, thread, seen: 0 } satisfies ComputeStart);
+        worker.post({ module, memory, thread } satisfies ComputeStart);
         await ready;
       });
       await Promise.all(started);
-      return new ThreadPool(memory, workers);
+      return new ThreadPool(options, workers);
     } catch (cause) {
       for (const worker of workers) void worker.terminate();
       const reason = cause instanceof Error ? cause.message : String(cause);
@@ -82,87 +91,151 @@ export class ThreadPool implements TapeRunner {
     }
   }
 
-  isDone(number: number): boolean {
-    return Atomics.load(this.#control, controlWords.finished) >= number;
-  }
-
-  submit(tapeAddress: number): Ticket {
-    if (this.#failure) return { done: Promise.reject(this.#failure), cancel: () => {} };
-    if (this.#waiting.length >= ringLength - 2) {
+  submit(tape: Tape, ticket: Ticket): void {
+    if (this.#failure) {
+      ticket.fail(this.#failure);
+      return;
+    }
+    if (this.#settled !== this.#submitted) this.#settle();
+    const isAlone = this.#settled === this.#submitted;
+    if (((this.#submitted - this.#settled) | 0) >= ringLength - 2) {
       throw new NearfieldError('internal', `More than ${ringLength - 2} tapes are under way`);
     }
-    const number = this.submitted + 1;
-    this.#send(tapeAddress);
-    const done = new Promise<void>((resolve, reject) => {
-      this.#waiting.push({ number, cancelled: false, resolve, reject });
-    });
-    if (this.#waiting.length === 1) {
+    const slot = slotOf(this.#submitted);
+    this.#send(tape.address);
+    const from = isAlone && tape.microseconds < this.#shortUs ? this.#compute(tape) : tape.address;
+    if (from === 0) {
+      this.#settled = this.#submitted;
+      this.#caller.turnIfDue(ticket, this);
+      return;
+    }
+    this.#slots[slot] = { tape, ticket, isCancelled: false };
+    tape.underWay++;
+    ticket.begin(this);
+    this.#give(from);
+    if (isAlone) {
       this.#pulse.hold();
       void this.#watchFinished();
-    }
-    return { done, cancel: () => this.#cancel(number) };
-  }
-
-  #send(tapeAddress: number): void {
-    this.#control[controlWords.ring + (this.submitted % ringLength)] = tapeAddress;
-    this.submitted++;
-    Atomics.store(this.#control, controlWords.submitted, this.submitted);
-    Atomics.notify(this.#control, controlWords.submitted);
-  }
-
-  #cancel(number: number): void {
-    const entry = this.#waiting.find((candidate) => candidate.number === number);
-    if (!entry) return;
-    entry.cancelled = true;
-    Atomics.store(this.#control, controlWords.cancel, number);
-  }
-
-  /** Settles tickets as their tapes finish, until none waits. */
-  async #watchFinished(): Promise<void> {
-    this.#watch++;
-    const watch = this.#watch;
-    for (;;) {
-      const finished = this.#settle();
-      if (this.#waiting.length === 0) return;
-      await changed(this.#control, controlWords.finished, finished);
-      if (watch !== this.#watch) return;
+    } else if (this.#slots[slotOf(this.#settled)]?.ticket === ticket) {
+      Atomics.store(this.#control, controlWords.wanted, this.#submitted);
     }
   }
 
-  /** Settles what has finished; returns the number of finished tapes it went by. */
-  #settle(): number {
-    const finished = Atomics.load(this.#control, controlWords.finished);
-    let first = this.#waiting[0];
-    while (first && first.number <= finished) {
-      this.#waiting.shift();
-      if (first.cancelled) first.reject(new NearfieldError('aborted', 'Aborted by the caller'));
-      else first.resolve();
-      first = this.#waiting[0];
+  cancel(ticket: Ticket): void {
+    for (let number = this.#settled; number !== this.#submitted; number = (number + 1) | 0) {
+      const entry = this.#slots[slotOf(number)];
+      if (entry?.ticket === ticket) entry.isCancelled = true;
     }
-    if (!first) this.#pulse.rest();
-    return finished;
-  }
-
-  #beat(): void {
-    if (this.#waiting.length === 0) return;
-    for (const word of [controlWords.submitted, controlWords.generation]) Atomics.notify(this.#control, word);
-    void this.#watchFinished();
-  }
-
-  #fail(cause: Error): void {
-    this.#failure ??= new NearfieldError('backend', `A compute thread failed: ${cause.message}`, { cause });
-    for (const { reject } of this.#waiting.splice(0)) reject(this.#failure);
-    this.#watch++;
-    this.#pulse.rest();
+    this.#announceCancelled();
   }
 
   /** Tapes under way are not waited for; their tickets are rejected. */
   async close(): Promise<void> {
     this.#fail(new Error('the backend was closed'));
     this.#send(0);
+    this.#give(0);
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
+
+  /** To all threads but 0. */
+  #send(address: number): void {
+    const control = this.#control;
+    control[controlWords.ring + slotOf(this.#submitted)] = address;
+    this.#submitted = (this.#submitted + 1) | 0;
+    Atomics.store(control, controlWords.submitted, this.#submitted);
+    if (Atomics.load(control, controlWords.tapeSleepers) > 0) Atomics.notify(control, controlWords.submitted);
+  }
+
+  /** To thread 0's worker. */
+  #give(from: number): void {
+    const control = this.#control;
+    control[controlWords.givenRing + slotOf(this.#given)] = from;
+    this.#given = (this.#given + 1) | 0;
+    Atomics.store(control, controlWords.given, this.#given);
+    Atomics.notify(control, controlWords.given);
+  }
+
+  /** In thread 0's place. Returns 0 when the tape is done, else where its worker has to go on. */
+  #compute(tape: Tape): number {
+    try {
+      return this.#caller.run(tape, tape.address, entriesBetweenLooks, longestUs);
+    } catch (cause) {
+      this.#fail(cause instanceof Error ? cause : new Error(String(cause)));
+      throw this.#failure;
+    }
+  }
+
+  /** Settles tickets as their tapes finish, until nothing is under way. */
+  async #watchFinished(): Promise<void> {
+    this.#watch++;
+    const watch = this.#watch;
+    for (;;) {
+      const finished = this.#settle();
+      if (this.#settled === this.#submitted) return;
+      Atomics.store(this.#control, controlWords.wanted, this.#lastOfFirstTicket());
+      await changed(this.#control, controlWords.finished, finished);
+      if (watch !== this.#watch) return;
+      this.#caller.turned();
+    }
+  }
+
+  /** How many tapes have run once the ticket that was first is done: its caller waits for the last of them. */
+  #lastOfFirstTicket(): number {
+    const first = this.#slots[slotOf(this.#settled)];
+    let last = this.#settled;
+    for (let number = last; number !== this.#submitted; number = (number + 1) | 0) {
+      if (this.#slots[slotOf(number)]?.ticket === first?.ticket) last = number;
+    }
+    return (last + 1) | 0;
+  }
+
+  /** Settles what has finished; returns the number of finished tapes it went by. */
+  #settle(): number {
+    const finished = Atomics.load(this.#control, controlWords.finished);
+    while (this.#settled !== finished) {
+      const slot = slotOf(this.#settled);
+      const entry = this.#slots[slot];
+      this.#slots[slot] = undefined;
+      this.#settled = (this.#settled + 1) | 0;
+      if (!entry) continue;
+      const { tape, ticket, isCancelled } = entry;
+      tape.underWay--;
+      tape.microseconds = isCancelled ? untimed : (this.#control[controlWords.times + slot] ?? untimed);
+      ticket.end(isCancelled ? new NearfieldError('aborted', 'Aborted by the caller') : undefined);
+    }
+    if (this.#settled === this.#submitted) this.#pulse.rest();
+    else this.#announceCancelled();
+    return finished;
+  }
+
+  /** Threads leave the tapes up to a number alone: the cancelled ones before the first that is not. */
+  #announceCancelled(): void {
+    let number = this.#settled;
+    while (number !== this.#submitted && this.#slots[slotOf(number)]?.isCancelled) number = (number + 1) | 0;
+    if (number !== this.#settled) Atomics.store(this.#control, controlWords.cancel, number);
+  }
+
+  #beat(): void {
+    if (this.#settled === this.#submitted) return;
+    for (const word of [controlWords.submitted, controlWords.given, controlWords.generation]) {
+      Atomics.notify(this.#control, word);
+    }
+    void this.#watchFinished();
+  }
+
+  #fail(cause: Error): void {
+    this.#failure ??= new NearfieldError('backend', `A compute thread failed: ${cause.message}`, { cause });
+    this.#settled = this.#submitted;
+    for (const [slot, entry] of this.#slots.entries()) {
+      this.#slots[slot] = undefined;
+      entry?.ticket.end(this.#failure);
+    }
+    this.#watch++;
+    this.#pulse.rest();
+  }
 }
+
+const slotOf = (number: number): number => number & (ringLength - 1);
 
 /** Resolves when the word is no longer `value`, and sometimes before. */
 async function changed(words: Int32Array, index: number, value: number): Promise<void> {
@@ -172,60 +245,4 @@ async function changed(words: Int32Array, index: number, value: number): Promise
     return;
   }
   while (Atomics.load(words, index) === value) await nextTurn();
-}
-
-/** The caller's thread computes, a slice of the tape at a time, so that its event loop goes on turning. */
-export class SingleThread implements TapeRunner {
-  readonly threads = 1;
-  submitted = 0;
-  #finished = 0;
-  readonly #kernels: KernelExports;
-  #last: Promise<void> = Promise.resolve();
-
-  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory) {
-    this.#kernels = instantiateKernels(module, memory);
-  }
-
-  isDone(number: number): boolean {
-    return this.#finished >= number;
-  }
-
-  submit(tapeAddress: number): Ticket {
-    this.submitted++;
-    let cancelled = false;
-    const run = async () => {
-      let entry = tapeAddress;
-      while (entry !== 0) {
-        if (cancelled) {
-          this.#finished++;
-          throw new NearfieldError('aborted', 'Aborted by the caller');
-        }
-        entry = this.#advance(entry);
-        await nextTurn();
-      }
-      this.#finished++;
-    };
-    const done = this.#last.catch(() => {}).then(run);
-    this.#last = done;
-    done.catch(() => {});
-    return {
-      done,
-      cancel: () => {
-        cancelled = true;
-      },
-    };
-  }
-
-  /** Entries until about ten milliseconds have passed. */
-  #advance(entry: number): number {
-    const end = performance.now() + 10;
-    let next = entry;
-    do next = this.#kernels.advance(next, 1);
-    while (next !== 0 && performance.now() < end);
-    return next;
-  }
-
-  async close(): Promise<void> {
-    await this.#last.catch(() => {});
-  }
 }

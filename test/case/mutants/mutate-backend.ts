@@ -21,7 +21,7 @@ function changed(base: Backend, changes: Partial<Backend>): Backend {
     packRows: (weight, firstRow, rowCount, read) => base.packRows(weight, firstRow, rowCount, read),
     fill: (region, offsetBytes, byteLength, read) => base.fill(region, offsetBytes, byteLength, read),
     prepare: (segment, plan) => base.prepare(segment, plan),
-    submit: (program, bindings, symbols) => base.submit(program, bindings, symbols),
+    submit: (program, bindings, symbols, ticket) => base.submit(program, bindings, symbols, ticket),
     memory: () => base.memory(),
     close: () => base.close(),
     ...changes,
@@ -111,11 +111,11 @@ export function changeStep(base: Backend, change: (words: Int32Array) => void): 
       if (offsetBytes === 0) written.set(region, bytes.slice());
       base.write(region, offsetBytes, bytes);
     },
-    submit: (program, bindings, symbols) => {
+    submit: (program, bindings, symbols, ticket) => {
       const bytes = (written.get(bindings.step) ?? new Uint8Array()).slice();
       change(new Int32Array(bytes.buffer));
       base.write(bindings.step, 0, bytes);
-      return base.submit(program, bindings, symbols);
+      base.submit(program, bindings, symbols, ticket);
     },
   });
 }

@@ -2,7 +2,7 @@
 import { attention } from './attention';
 import { add, argmax, gatedSilu, selectRows } from './elementwise';
 import { embed } from './embed';
-import { barrier, finishTape, nextTape, scratchOf } from './machine';
+import { arrive, finishTape, handedOver, handOver, mustStop, nextTape, pass, scratchOf, tellHost } from './machine';
 import { matmul } from './matmul';
 import { rmsNorm } from './norm';
 import { pack, packFloats } from './pack';
@@ -42,40 +42,69 @@ export function dotVariant(): i32 {
   return sum == 4 * 127 * 255 ? 0 : sum == -4 * 127 ? 1 : 2;
 }
 
-/** A thread's life: tape after tape, until a tape address of 0. `seen` is the number of tapes already run. */
-export function serve(thread: i32, seen: i32): void {
-  const scratch = scratchOf(thread);
-  for (;;) {
-    const tape = nextTape(seen);
-    if (tape == 0) return;
-    walk(tape, scratch);
-    if (thread == 0) finishTape(true);
-    seen++;
-  }
-}
+/** Milliseconds on a clock of the host. */
+// @ts-ignore: decorator
+@external("env", "now")
+declare function now(): f64;
 
-function walk(tape: usize, scratch: usize): void {
-  for (let entry = tape; load<i32>(entry) != 0; entry += <usize>load<u32>(entry, 4) << 2) {
-    runEntry(load<i32>(entry), entry + 8, scratch);
-    if (barrier()) break;
+/** Stands for what was not timed; the host knows it. */
+const UNTIMED: i32 = 1000000000;
+
+/** A thread's life: tape after tape, until a tape address of 0. */
+export function serve(thread: i32): void {
+  for (let seen = 0; ; seen++) {
+    const tape = nextTape(thread, seen);
+    if (tape == 0) return;
+    if (thread != 0) {
+      walk(tape, thread, 0, 0, -1);
+      continue;
+    }
+    const began = now();
+    walk(tape, 0, 0, 0, -1);
+    // Of a tape that another thread began only the rest was seen.
+    finishTape((tape & 1) != 0 ? UNTIMED : <i32>min((now() - began) * 1000, <f64>UNTIMED));
+    tellHost();
   }
-  // Nobody may start the next tape while another thread still decides whether to go on.
-  barrier();
 }
 
 /**
- * Without shared memory there is one thread, the caller's. Runs entries until about `budget` of them are done and returns
- * where to go on, or 0 at the end of the tape or when it was cancelled.
+ * Thread 0's part on the caller's own thread. Returns 0 when the tape is done, else where to go on, which takes this
+ * function again or thread 0's worker: where others keep it waiting at a barrier for longer than `patience` microseconds,
+ * and, if `stride` is not 0, at a look at the clock every so many entries, `forMicroseconds` after it began.
  */
-export function advance(entry: usize, budget: i32): usize {
-  const scratch = scratchOf(0);
-  for (let done = 0; done < budget; done++) {
-    if (load<i32>(entry) == 0) break;
-    runEntry(load<i32>(entry), entry + 8, scratch);
-    if (barrier()) break;
-    entry += <usize>load<u32>(entry, 4) << 2;
-    if (load<i32>(entry) != 0 && done + 1 == budget) return entry;
+export function advance(from: usize, stride: i32, forMicroseconds: i32, patience: i32): usize {
+  const until = stride == 0 ? 0 : now() + <f64>forMicroseconds / 1000;
+  const rest = walk(from, 0, stride, until, patience);
+  if (rest == 0) finishTape(UNTIMED);
+  return rest;
+}
+
+/**
+ * `from`: an entry, or an odd number after it: then this thread's place has arrived at the entry's barrier already. Behind
+ * the last barrier the tape is not read: as soon as thread 0 is there, it may be another one.
+ */
+function walk(from: usize, thread: i32, stride: i32, until: f64, patience: i32): usize {
+  const scratch = scratchOf(thread);
+  let entry = from & ~1;
+  let hasArrived = (from & 1) != 0;
+  let generation = handedOver();
+  for (let left = stride; ; ) {
+    const operation = load<i32>(entry);
+    const next = entry + (<usize>load<u32>(entry, 4) << 2);
+    const isLast = operation == 0 || load<i32>(next) == 0;
+    if (!hasArrived) {
+      runEntry(operation, entry + 8, scratch);
+      generation = arrive();
+    }
+    hasArrived = false;
+    if (!pass(generation, patience)) break;
+    if (isLast || mustStop()) return 0;
+    if (--left == 0) {
+      if (now() > until) break;
+      left = stride;
+    }
+    entry = next;
   }
-  finishTape(false);
-  return 0;
+  handOver(generation);
+  return entry | 1;
 }

@@ -1,11 +1,16 @@
 /**
  * The machine under the kernels: a control block in shared memory, claims of work, and the barrier between tape entries.
- * Word offsets are shared with `threads.ts` on the host.
+ * Word offsets are shared with `control.ts` on the host.
  *
  *   word   0 tapes submitted    16 tapes finished   32 arrivals at the barrier   48 barrier generation
- *         64 next claim         80 ticket to cancel 96 stop (decided at a barrier) 112 threads  113 scratch base
- *        114 scratch bytes per thread   115 sleepers   128… ring of 64 tape addresses
- * Words that different threads write often lie 64 bytes apart.
+ *         64 next claim         80 tapes up to this number are cancelled          96 tapes given to thread 0
+ *        112 threads           113 scratch base    114 scratch bytes per thread
+ *        115 sleepers at the barrier    116 sleepers for a tape, but thread 0    117 whether thread 0 sleeps for one
+ *        118 generation at which a tape was handed over                          119 number of the tape the host waits for
+ *        128… ring of 64 tape addresses            192… thread 0's ring          256… microseconds of the last 64 tapes
+ *
+ * Words that different threads write often lie 64 bytes apart. Numbers of tapes and generations may wrap. A generation's
+ * lowest bit tells whether the tape stops: no thread can be a generation behind, so all of them read the same.
  */
 export const CONTROL: usize = 32768;
 const SUBMITTED: usize = CONTROL;
@@ -14,15 +19,23 @@ const ARRIVALS: usize = CONTROL + 32 * 4;
 const GENERATION: usize = CONTROL + 48 * 4;
 const CLAIM: usize = CONTROL + 64 * 4;
 const CANCEL: usize = CONTROL + 80 * 4;
-const STOP: usize = CONTROL + 96 * 4;
+const GIVEN: usize = CONTROL + 96 * 4;
 const THREADS: usize = CONTROL + 112 * 4;
 const SCRATCH_BASE: usize = CONTROL + 113 * 4;
 const SCRATCH_BYTES: usize = CONTROL + 114 * 4;
-const SLEEPERS: usize = CONTROL + 115 * 4;
+const BARRIER_SLEEPERS: usize = CONTROL + 115 * 4;
+const TAPE_SLEEPERS: usize = CONTROL + 116 * 4;
+const THREAD_0_SLEEPS: usize = CONTROL + 117 * 4;
+const HANDED_OVER: usize = CONTROL + 118 * 4;
+const WANTED: usize = CONTROL + 119 * 4;
 const RING: usize = CONTROL + 128 * 4;
+const GIVEN_RING: usize = CONTROL + 192 * 4;
+const TIMES: usize = CONTROL + 256 * 4;
 
 /** Loads of a spinning thread before it sleeps: about 20 to 50 microseconds. */
 const SPINS: i32 = 20000;
+/** Longer between tapes, for the host chooses a token meanwhile and must not have to wake anybody. */
+const TAPE_SPINS: i32 = 100000;
 
 export function threadCount(): i32 {
   return load<i32>(THREADS);
@@ -32,45 +45,84 @@ export function scratchOf(thread: i32): usize {
   return <usize>load<u32>(SCRATCH_BASE) + <usize>thread * <usize>load<u32>(SCRATCH_BYTES);
 }
 
-/** The next unit of the current tape entry; at least `units` once there is none left or the ticket is cancelled. */
+// @ts-ignore: decorator
+@inline
+function isCancelled(): bool {
+  return atomic.load<i32>(CANCEL) - atomic.load<i32>(FINISHED) > 0;
+}
+
+/** The next unit of the current tape entry; at least `units` once there is none left or the tape is cancelled. */
 // @ts-ignore: decorator
 @inline
 export function claim(units: i32): i32 {
-  if (atomic.load<i32>(CANCEL) == load<i32>(FINISHED) + 1) return units;
+  if (isCancelled()) return units;
   return atomic.add<i32>(CLAIM, 1);
 }
 
-/** Waits until every thread has come here. Returns true when the ticket is cancelled: all threads learn the same. */
-export function barrier(): bool {
-  const threads = load<i32>(THREADS);
+/** Counts this thread in at the barrier, which the last one opens. Returns the generation that has then passed. */
+export function arrive(): i32 {
   const generation = atomic.load<i32>(GENERATION);
-  if (atomic.add<i32>(ARRIVALS, 1) == threads - 1) {
+  if (atomic.add<i32>(ARRIVALS, 1) == load<i32>(THREADS) - 1) {
     atomic.store<i32>(ARRIVALS, 0);
     atomic.store<i32>(CLAIM, 0);
-    atomic.store<i32>(STOP, i32(atomic.load<i32>(CANCEL) == load<i32>(FINISHED) + 1));
-    atomic.store<i32>(GENERATION, generation + 1);
-    if (threads > 1 && atomic.load<i32>(SLEEPERS) > 0) atomic.notify(GENERATION, -1);
-  } else {
-    waitForChange(GENERATION, generation);
+    atomic.store<i32>(GENERATION, ((generation & ~1) + 2) | i32(isCancelled()));
+    if (atomic.load<i32>(BARRIER_SLEEPERS) > 0) atomic.notify(GENERATION, -1);
   }
-  return atomic.load<i32>(STOP) != 0;
+  return generation;
 }
 
-function waitForChange(address: usize, value: i32): void {
-  for (let i: i32 = 0; i < SPINS; i++) if (atomic.load<i32>(address) != value) return;
-  atomic.add<i32>(SLEEPERS, 1);
-  while (atomic.load<i32>(address) == value) atomic.wait<i32>(address, value, -1);
-  atomic.sub<i32>(SLEEPERS, 1);
+/** Waits for the barrier to open, at most `patience` microseconds (-1: for ever). False: it is closed yet. */
+export function pass(generation: i32, patience: i32): bool {
+  return hasChanged(GENERATION, generation, SPINS, BARRIER_SLEEPERS, patience);
 }
 
-/** The tape that follows the `seen` already run, waiting for it; 0 asks the thread to leave. */
-export function nextTape(seen: i32): usize {
-  waitForChange(SUBMITTED, seen);
-  return <usize>load<u32>(RING + <usize>(seen & 63) * 4);
+/** At an open barrier: true where the tape is cancelled. */
+export function mustStop(): bool {
+  return (atomic.load<i32>(GENERATION) & 1) != 0;
 }
 
-/** Called by one thread, after the last barrier of a tape. */
-export function finishTape(shared: bool): void {
-  atomic.add<i32>(FINISHED, 1);
-  if (shared) atomic.notify(FINISHED, -1);
+function hasChanged(address: usize, value: i32, spins: i32, sleepers: usize, patience: i32): bool {
+  for (let i: i32 = 0; i < spins; i++) if (atomic.load<i32>(address) != value) return true;
+  atomic.add<i32>(sleepers, 1);
+  let inTime = true;
+  while (inTime && atomic.load<i32>(address) == value) {
+    inTime = atomic.wait<i32>(address, value, <i64>patience * 1000) != AtomicWaitResult.TIMED_OUT;
+  }
+  atomic.sub<i32>(sleepers, 1);
+  return inTime || atomic.load<i32>(address) != value;
+}
+
+/** The tape that follows the `seen` that this thread has run, once there is one; 0 asks it to leave. */
+export function nextTape(thread: i32, seen: i32): usize {
+  const slot = <usize>(seen & 63) * 4;
+  if (thread == 0) {
+    hasChanged(GIVEN, seen, SPINS, THREAD_0_SLEEPS, -1);
+    return <usize>load<u32>(GIVEN_RING + slot);
+  }
+  hasChanged(SUBMITTED, seen, TAPE_SPINS, TAPE_SLEEPERS, -1);
+  return <usize>load<u32>(RING + slot);
+}
+
+/** Thread 0 gives its place in the tape away, between its arrival at a barrier and the barrier's opening. */
+export function handOver(generation: i32): void {
+  atomic.store<i32>(HANDED_OVER, generation);
+}
+
+export function handedOver(): i32 {
+  return atomic.load<i32>(HANDED_OVER);
+}
+
+/** Called by thread 0, after the last barrier of a tape. */
+export function finishTape(microseconds: i32): void {
+  const finished = load<i32>(FINISHED);
+  store<i32>(TIMES + <usize>(finished & 63) * 4, microseconds);
+  // Numbers wrap: one that is never cancelled must not seem to lie ahead some day.
+  const cancelled = atomic.load<i32>(CANCEL);
+  if (finished - cancelled > 1 << 20) atomic.cmpxchg<i32>(CANCEL, cancelled, finished);
+  atomic.store<i32>(FINISHED, finished + 1);
+}
+
+/** Wakes the host where it waits for a tape that is finished. */
+export function tellHost(): void {
+  if (load<i32>(FINISHED) - atomic.load<i32>(WANTED) >= 0) atomic.notify(FINISHED, -1);
 }

@@ -1,0 +1,70 @@
+/** The caller's own thread as one that computes: runs tapes in thread 0's place, and keeps its event loop turning. */
+import type { Ticket } from '../../backend.ts';
+import { nextTurn } from '../../base/platform.ts';
+import type { KernelExports } from './control.ts';
+import type { Tape, TapeRunner } from './tape-runner.ts';
+
+/** After so much work the event loop gets a turn. */
+const turnEveryUs = 8000;
+/** Below this a tape is timed once in four runs: it cannot have become long meanwhile. */
+const briefUs = 1000;
+
+export class CallerThread {
+  readonly #kernels: KernelExports;
+  /** How long it waits for other threads at a barrier, in microseconds; -1: for ever. */
+  readonly #patience: number;
+  /** Work since the last turn. */
+  #spentUs = 0;
+  #isTurning = false;
+
+  constructor(kernels: KernelExports, patience: number) {
+    this.#kernels = kernels;
+    this.#patience = patience;
+  }
+
+  get usUntilTurn(): number {
+    return Math.max(0, turnEveryUs - this.#spentUs);
+  }
+
+  /**
+   * Runs a tape, from `from` on. Returns 0 when it is done, else where to go on. It is left at a look at the clock, one
+   * every `stride` entries, when `forUs` have passed.
+   */
+  run(tape: Tape, from: number, stride: number, forUs: number): number {
+    if (tape.microseconds < briefUs && tape.runsSince < 3) {
+      tape.runsSince++;
+      this.#spentUs += tape.microseconds;
+      return this.#kernels.advance(from, 0, 0, this.#patience);
+    }
+    const beganMs = performance.now();
+    const rest = this.#kernels.advance(from, stride, forUs, this.#patience);
+    const us = Math.round((performance.now() - beganMs) * 1000);
+    this.#spentUs += us;
+    if (rest === 0 && from === tape.address) {
+      tape.microseconds = us;
+      tape.runsSince = 0;
+    }
+    return rest;
+  }
+
+  /** The event loop has turned. */
+  turned(): void {
+    this.#spentUs = 0;
+  }
+
+  async turn(): Promise<void> {
+    await nextTurn();
+    this.turned();
+  }
+
+  /** After work under this ticket: where a turn is due, the ticket stays under way for so long. */
+  turnIfDue(ticket: Ticket, runner: TapeRunner): void {
+    if (this.#isTurning || this.#spentUs < turnEveryUs) return;
+    this.#isTurning = true;
+    ticket.begin(runner);
+    void this.turn().then(() => {
+      this.#isTurning = false;
+      ticket.end();
+    });
+  }
+}
