@@ -10,7 +10,8 @@ export interface SpeedPlan {
   /** Timed runs, after one that is not. */
   readonly repeats: number;
   readonly signal?: AbortSignal;
-  readonly onRun?: (done: number, total: number) => void;
+  /** After each run, while the session still holds its rows. */
+  readonly onRun?: (done: number, total: number) => void | Promise<void>;
 }
 
 export interface SpeedResult {
@@ -52,7 +53,7 @@ export async function measureModel(engine: Engine, plan: SpeedPlan): Promise<Spe
         for (let repeat = 0; repeat <= repeats; repeat++) {
           const speed = await run[kind](depth, tokens);
           if (repeat > 0) runs.push(speed);
-          onRun?.(++done, total);
+          await onRun?.(++done, total);
         }
         results.push({ kind, tokens, depth, runs, ...spread(runs) });
       }

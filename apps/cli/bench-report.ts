@@ -13,8 +13,14 @@ export interface BenchResult {
   readonly backend: string;
   readonly threads: number;
   readonly loadMs: number;
-  /** The process at most: when the model was loaded, and at the end. */
-  readonly memory: MemoryReport & { readonly loadedPeakBytes: number; readonly peakRssBytes: number };
+  /** The cache at its largest. */
+  readonly memory: MemoryReport & {
+    /** The process at most: when the model was loaded, and at the end. */
+    readonly loadedPeakBytes: number;
+    readonly peakRssBytes: number;
+    /** Of the latter what is neither weights nor cache nor activations. */
+    readonly besideBytes: number;
+  };
   readonly speeds: readonly SpeedResult[];
 }
 
@@ -36,7 +42,7 @@ function printResult(result: BenchResult): string {
   const { memory } = result;
   const title = `${result.model}: ${result.architecture}, ${(result.parameterCount / 1e6).toFixed(1)} M parameters, ${printBytes(result.fileBytes)}`;
   const machine = `${result.backend}, ${result.threads} threads, loaded in ${result.loadMs.toFixed(0)} ms`;
-  const held = `weights ${printBytes(memory.weightsBytes)}, cache ${printBytes(memory.kvCacheBytes)}, activations ${printBytes(memory.arenaBytes)}, process at most ${printBytes(memory.peakRssBytes)}`;
+  const held = `weights ${printBytes(memory.weightsBytes)}, cache ${printBytes(memory.kvCacheBytes)}, activations ${printBytes(memory.arenaBytes)}, process at most ${printBytes(memory.peakRssBytes)}, ${printBytes(memory.besideBytes)} of it beside these`;
   const rows = result.speeds.map(({ kind, tokens, depth, median, least, most }) => [
     `${kind} ${tokens}`,
     `${depth}`,

@@ -121,6 +121,9 @@ test('bench: every model, backend and number of threads, with spread and memory'
   );
   for (const { speeds, memory, loadMs } of results) {
     assert.ok(loadMs > 0 && memory.peakRssBytes > memory.weightsBytes);
+    const { weightsBytes, kvCacheBytes, arenaBytes, besideBytes } = memory;
+    assert.equal(weightsBytes + kvCacheBytes + arenaBytes + besideBytes, memory.peakRssBytes);
+    assert.ok(besideBytes > 0 && kvCacheBytes > 0);
     assert.deepEqual(
       speeds.map(({ kind, tokens, depth, runs }) => [kind, tokens, depth, runs.length]),
       [

@@ -141,7 +141,6 @@ async function measure(
     depths: flags.depth,
     repeats: flags.repeat,
     signal: host.signal,
-    onRun: (done, total) => bar.update('measuring', done, total),
   };
   await using engine = await Engine.load(model, {
     backend,
@@ -154,8 +153,16 @@ async function measure(
   });
   const loadedPeakBytes = peakResidentBytes();
   try {
-    const speeds = await measureModel(engine, plan);
+    let kvCacheBytes = 0;
+    const onRun = async (done: number, total: number): Promise<void> => {
+      bar.update('measuring', done, total);
+      kvCacheBytes = Math.max(kvCacheBytes, (await engine.memory()).kvCacheBytes);
+    };
+    const speeds = await measureModel(engine, { ...plan, onRun });
     const { description } = engine;
+    const { weightsBytes, arenaBytes } = await engine.memory();
+    const peakRssBytes = peakResidentBytes();
+    const besideBytes = peakRssBytes - weightsBytes - kvCacheBytes - arenaBytes;
     return {
       model: description.source,
       architecture: description.architecture,
@@ -164,7 +171,7 @@ async function measure(
       backend: description.backend,
       threads: description.threads,
       loadMs: description.loadMs,
-      memory: { ...(await engine.memory()), loadedPeakBytes, peakRssBytes: peakResidentBytes() },
+      memory: { weightsBytes, kvCacheBytes, arenaBytes, loadedPeakBytes, peakRssBytes, besideBytes },
       speeds,
     };
   } finally {

@@ -11,8 +11,8 @@ import { requirePacking, weightSize } from './packing.ts';
 import { operationNumbers, TapeTemplate } from './tape.ts';
 import { newTape, type TapeRunner, untimed } from './tape-runner.ts';
 
-/** File bytes per slab: large enough for fast reads, small beside any model. */
-const slabBytes = 4 << 20;
+/** File bytes per slab: large enough for fast reads; larger ones leave larger gaps between weights, of no use to later ones. */
+const slabBytes = 1 << 20;
 
 export interface PackRequest {
   readonly type: TensorType<NumberFormat>;
