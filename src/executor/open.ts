@@ -47,8 +47,9 @@ export function openExecutor(options: ExecutorOptions): PlanExecutor {
     pages: maxSequences * Math.ceil(cache.contextLength / pageRows),
   });
   const arenaBytes = evaluateDim(plan.arenaBytes, [maxRows, maxSelected]);
+  // The machine has as much of it in each memory.
   const reservation = budget.reserve(
-    arenaBytes + block.bytes.length,
+    plan.weightBytes.length * (arenaBytes + block.bytes.length),
     'arena',
     'a smaller number of rows in one pass',
   );

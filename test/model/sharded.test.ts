@@ -131,6 +131,8 @@ test('the weights and the cache are shared out, none is held twice', async () =>
   assert.equal(spread.weights.packedBytes, whole.weights.packedBytes);
   assert.equal(spread.backend.memory().weightBytes, whole.weights.packedBytes);
   assert.equal(spread.plan.cache.pageBytes, whole.plan.cache.pageBytes);
+  const { weightBytes, regionBytes } = spread.backend.memory();
+  assert.equal(spread.budget.reservedBytes, weightBytes + regionBytes, 'arenas of all memories are counted');
   assert.ok(spread.plan.cache.strideBytes < whole.plan.cache.strideBytes);
   assert.ok(Math.max(...spread.plan.weightBytes) < 0.6 * whole.weights.packedBytes);
 });
@@ -166,7 +168,7 @@ test('closing in the middle of a step ends it', async () => {
 test('an engine whose memories are small generates the same text', async () => {
   const texts: string[] = [];
   const [budget, contextLength, chunkRows] = [32 * 2 ** 20, 256, 64];
-  for (const memoryBytes of [2 ** 32, 7 * 2 ** 20, 5 * 2 ** 20]) {
+  for (const memoryBytes of [2 ** 32, 8 * 2 ** 20, 6 * 2 ** 20]) {
     const options = { contextLength, chunkRows, memoryBytes, threads: 2, cacheType: 'f16' } as const;
     await using engine = await loadLocalEngine(fable, { ...options, memoryBudget: budget });
     await using session = await engine.session();

@@ -52,7 +52,7 @@ export class LinearMemory {
 
   /** Bytes that a model may fill: all but what is reserved, and what weights pass through while they are packed. */
   get roomBytes(): number {
-    return this.#limitBytes - this.#reservedBytes - Math.min(passingBytes, this.#limitBytes / 8);
+    return this.#limitBytes - this.#reservedBytes - Math.min(passingBytes, this.#limitBytes / 4);
   }
 
   get memory(): WebAssembly.Memory {
