@@ -7,12 +7,12 @@
  */
 const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 
-/** A query's parts, per 32 values: eight times four upper and four lower bytes, then where its lower sum starts. */
-const queryBlock = { start: 64, bytes: 72 };
+/** A query's parts, per 32 values: eight times four upper and four lower bytes, of what is 2^13 more than the value. */
+const queryBlockBytes = 64;
 /** Bytes from one query to the next: up to 256 values. */
-const queryBytes = 8 * queryBlock.bytes;
-/** Bytes of a unit of keys: sixteen scales, then eight groups of codes. */
-const unit = { codes: 64, bytes: 576 };
+const queryBytes = 8 * queryBlockBytes;
+/** Of a unit of keys. */
+const unit = { codes: 96, bytes: 608 };
 /** Bytes from one query's weight parts to the next: three pages of 32 groups of eight bytes. */
 const weightBytes = 3 * 256;
 
@@ -26,6 +26,10 @@ const integerTiles: readonly Tile[] = [
   { queries: 1, vectors: 4 },
   { queries: 2, vectors: 2 },
 ];
+
+/** Four products at once, or in pairs: of the first V8's compilers once disagreed on hosts without an instruction for it. */
+const dotNames = ['dot', 'dotByPairs'] as const;
+type DotName = (typeof dotNames)[number];
 
 /** Of one query enough sums that none waits for the one before it; `4x1` for what is left of a row of values. */
 const floatTiles: readonly Tile[] = [
@@ -49,13 +53,13 @@ export function print(): string {
   const floats = floatTypes.flatMap((type) =>
     floatTiles.flatMap((tile) => [floatScores(type, tile), floatWeigh(type, tile)]),
   );
-  const integers = integerTiles.flatMap((tile) => [integerScores(tile), integerWeigh(tile)]);
+  const integers = dotNames.flatMap((dot) =>
+    integerTiles.flatMap((tile) => [integerScores(tile, dot), integerWeigh(tile, dot)]),
+  );
   return `// Printed by attention-source.ts.
-import { dot, multiplyAdd, widened } from './simd';
+import { dot, dotByPairs, multiplyAdd, widened } from './simd';
 
 export const QUERY_BYTES: usize = ${queryBytes};
-export const QUERY_BLOCK: usize = ${queryBlock.bytes};
-export const QUERY_START: usize = ${queryBlock.start};
 export const UNIT_BYTES: usize = ${unit.bytes};
 export const WEIGHT_BYTES: usize = ${weightBytes};
 
@@ -129,29 +133,25 @@ function floatWeigh(type: FloatType, tile: Tile): string {
   ].join('\n');
 }
 
-/** Scores of `vectors` × 4 rows: out[query · 384 + row], without the query's scale. `signs`: sixteen bytes that turn signed codes to what the dot product takes. */
-function integerScores(tile: Tile): string {
+/** Scores of `vectors` × 4 rows: out[query · 384 + row], without the query's scale. */
+function integerScores(tile: Tile, dot: DotName): string {
   const { queries, vectors } = tile;
   const [qs, vs] = [range(queries), range(vectors)];
   const step = (g: number): string[] => [
-    ...vs.map((v) => `const k${v}_${g} = v128.xor(v128.load(k, ${unit.codes + g * 64 + v * 16}), flip);`),
+    ...vs.map((v) => `const k${v}_${g} = v128.load(k, ${unit.codes + g * 64 + v * 16});`),
     ...qs.flatMap((q) => [
       `const u${q}_${g} = v128.load32_splat(x, ${q * queryBytes + g * 8});`,
-      ...vs.map((v) => `h${q}_${v} = dot(u${q}_${g}, k${v}_${g}, h${q}_${v});`),
+      ...vs.map((v) => `h${q}_${v} = ${dot}(k${v}_${g}, u${q}_${g}, h${q}_${v});`),
       `const w${q}_${g} = v128.load32_splat(x, ${q * queryBytes + g * 8 + 4});`,
-      ...vs.map((v) => `l${q}_${v} = dot(w${q}_${g}, k${v}_${g}, l${q}_${v});`),
+      ...vs.map((v) => `l${q}_${v} = ${dot}(k${v}_${g}, w${q}_${g}, l${q}_${v});`),
     ]),
   ];
   const lines = [
-    `export function scores_${queries}x${vectors}(x: usize, k: usize, signs: usize, blocks: i32, out: usize): void {`,
-    '  const flip = v128.load(signs);',
+    `export function scores_${queries}x${vectors}_${dot}(x: usize, k: usize, sums: usize, blocks: i32, out: usize): void {`,
     ...pairs(tile, (q, v) => `  let f${q}_${v} = f32x4.splat(0);`),
     '  for (let block: i32 = 0; block < blocks; block++) {',
-    ...pairs(
-      tile,
-      (q, v) =>
-        `    let h${q}_${v} = i32x4.splat(0), l${q}_${v} = v128.load32_splat(x, ${q * queryBytes + queryBlock.start});`,
-    ),
+    ...vs.map((v) => `    const z${v} = i32x4.shl(v128.load16x4_s(sums, ${v * 8}), 13);`),
+    ...pairs(tile, (q, v) => `    let h${q}_${v} = i32x4.splat(0), l${q}_${v} = z${v};`),
     ...range(8)
       .flatMap(step)
       .map((line) => `    ${line}`),
@@ -159,8 +159,9 @@ function integerScores(tile: Tile): string {
       const sum = `i32x4.add(i32x4.shl(h${q}_${v}, 7), l${q}_${v})`;
       return `    f${q}_${v} = multiplyAdd(f32x4.convert_i32x4_s(${sum}), v128.load(k, ${v * 16}), f${q}_${v});`;
     }),
-    `    x += ${queryBlock.bytes};`,
+    `    x += ${queryBlockBytes};`,
     `    k += ${unit.bytes};`,
+    `    sums += ${unit.bytes};`,
     '  }',
     ...pairs(tile, (q, v) => `  v128.store(out, f${q}_${v}, ${q * 1536 + v * 16});`),
     '}',
@@ -169,20 +170,20 @@ function integerScores(tile: Tile): string {
 }
 
 /** Adds Σ weight · code over `steps` × 16 rows of `vectors` × 4 values to int32 sums: out[query · 256 + value]. */
-function integerWeigh(tile: Tile): string {
+function integerWeigh(tile: Tile, dot: DotName): string {
   const { queries, vectors } = tile;
   const [qs, vs] = [range(queries), range(vectors)];
   const step = (g: number): string[] => [
     ...vs.map((v) => `const c${v}_${g} = v128.load(values, ${g * 64 + v * 16});`),
     ...qs.flatMap((q) => [
       `const u${q}_${g} = v128.load32_splat(w, ${q * weightBytes + g * 8});`,
-      ...vs.map((v) => `h${q}_${v} = dot(c${v}_${g}, u${q}_${g}, h${q}_${v});`),
+      ...vs.map((v) => `h${q}_${v} = ${dot}(c${v}_${g}, u${q}_${g}, h${q}_${v});`),
       `const s${q}_${g} = v128.load32_splat(w, ${q * weightBytes + g * 8 + 4});`,
-      ...vs.map((v) => `l${q}_${v} = dot(c${v}_${g}, s${q}_${g}, l${q}_${v});`),
+      ...vs.map((v) => `l${q}_${v} = ${dot}(c${v}_${g}, s${q}_${g}, l${q}_${v});`),
     ]),
   ];
   const lines = [
-    `export function weigh_${queries}x${vectors}(w: usize, values: usize, steps: i32, out: usize): void {`,
+    `export function weigh_${queries}x${vectors}_${dot}(w: usize, values: usize, steps: i32, out: usize): void {`,
     ...pairs(tile, (q, v) => `  let h${q}_${v} = i32x4.splat(0), l${q}_${v} = i32x4.splat(0);`),
     '  for (let i: i32 = 0; i < steps; i++) {',
     ...range(4)

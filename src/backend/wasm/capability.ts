@@ -48,9 +48,9 @@ export const capability: Capability = {
     return blocks && quantizes ? [f32, q8] : [f32];
   },
   cachePageBytes({ keyValueHeadCount, keySize, valueSize }, type) {
-    const { columnBytes, multiple } = cacheForms[type];
+    const { keyBytes, valueBytes, multiple } = cacheForms[type];
     const fits = keySize % multiple === 0 && valueSize % multiple === 0;
-    return fits ? keyValueHeadCount * (keySize + valueSize) * columnBytes : undefined;
+    return fits ? keyValueHeadCount * (keySize * keyBytes + valueSize * valueBytes) : undefined;
   },
   packedBytes: (type) => weightSize(type).totalBytes,
   packedLayout,

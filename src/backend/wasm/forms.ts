@@ -11,13 +11,11 @@ export const f32: StorageForm = { name: 'f32', blockValues: 1, blockBytes: 4 };
 export const q8: StorageForm = { name: 'q8', blockValues: 32, blockBytes: 48 };
 
 /**
- * Cache types: number on the tape and bytes of a page per value of a row (128 rows), as in `assembly/cache.ts`, and what
- * sizes of keys and values must be a multiple of.
+ * Cache types: number on the tape and bytes of a page per value of a key and of a value (128 rows), as in
+ * `assembly/cache.ts`, and what sizes of keys and values must be a multiple of.
  */
-export const cacheForms: Readonly<
-  Record<CacheType, { readonly number: number; readonly columnBytes: number; readonly multiple: number }>
-> = {
-  f32: { number: 0, columnBytes: 512, multiple: 4 },
-  f16: { number: 1, columnBytes: 256, multiple: 4 },
-  q8_0: { number: 2, columnBytes: 144, multiple: 32 },
-};
+export const cacheForms = {
+  f32: { number: 0, keyBytes: 512, valueBytes: 512, multiple: 4 },
+  f16: { number: 1, keyBytes: 256, valueBytes: 256, multiple: 4 },
+  q8_0: { number: 2, keyBytes: 152, valueBytes: 144, multiple: 32 },
+} as const satisfies Record<CacheType, object>;

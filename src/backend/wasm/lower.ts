@@ -285,6 +285,7 @@ export class Lowering {
     this.#arena(this.#output(kernel, node.output, f32.name));
     this.tape.word(Math.max(1, Math.floor(8 / group)));
     this.#arena(this.#output(kernel, node.output, q8.name));
+    this.tape.word(this.#memory.dots === 'halves' ? 1 : 0);
   }
 
   #elementwise(kernel: Kernel, operation: number): void {

@@ -21,11 +21,6 @@ export const LARGEST: usize = FACTORS + 32;
 export const TOTALS: usize = LARGEST + 32;
 export const MAXIMA: usize = TOTALS + 32;
 export const SUMS: usize = MAXIMA + 32;
-/** Per row: rows of the block it sees, first | end · 256. */
-export const RANGES: usize = SUMS + 32;
-/** Value scales as they meet weights, [3, 128]; the range they are made for, and what a product of parts is worth. */
-export const SPREAD: usize = RANGES + 32;
-export const SPREAD_RANGE: usize = SPREAD + 1536;
-export const SPREAD_UNIT: usize = SPREAD_RANGE + 4;
-/** The 7-bit parts of two queries' weights, [2, 3, 32, 8]. */
-export const PARTS: usize = SPREAD_UNIT + 12;
+/** Weights times the values' scales, [3, 128], and their 7-bit parts of two queries, [2, 3, 32, 8]. */
+export const PRODUCTS: usize = SUMS + 32;
+export const PARTS: usize = PRODUCTS + 1536;

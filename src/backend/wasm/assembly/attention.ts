@@ -7,15 +7,15 @@
  * load of keys and values in the blocks that all of them see alike; what a row of a tree sees of its own comes after.
  *
  * Tape entry: [rows, step, layer offset, heads, key/value heads, key size, value size, cache type, window (0: none), scale,
- * q, out or 0, rows per tile, quantized out or 0]. Only values of a multiple of 32 are quantized.
+ * q, out or 0, rows per tile, quantized out or 0, bytes multiply in pairs]. Only values of a multiple of 32 are quantized.
  */
 import { F16, F32, headBytes, valuesOffset } from './cache';
 import { scoreF16, scoreF32, weighF16, weighF32 } from './attention-floats';
-import { quantizeQueries, scoreQ8, weighQ8 } from './attention-q8';
+import { chooseDots, quantizeQueries, scoreQ8, weighQ8 } from './attention-q8';
 import { claim } from './machine';
 import { quantizeRow } from './quantize';
 import { BLOCK, BLOCK_COUNTS, BLOCK_PAGES, COUNTS, FACTORS, MAXIMA, QUERIES, RESULT, SCORES, SUMS } from './attention-scratch';
-import { COMPACT, LARGEST, PLACES, RANGES, TOTALS } from './attention-scratch';
+import { COMPACT, LARGEST, PLACES, TOTALS } from './attention-scratch';
 import { clear, copy, exponential, multiplyAdd, sumLanes } from './simd';
 import { committedOf, maskOf, pageOf, rowRecord, sequenceOf, sequenceRecord, visibleOf } from './step';
 
@@ -30,6 +30,7 @@ const LIFT: f32 = 1.152921504606847e18;
 const UNLIFT: f32 = 4.503599627370496e15;
 
 export function attention(args: usize, scratch: usize): void {
+  chooseDots(load<i32>(args, 56) != 0);
   const rows = load<i32>(args);
   const keyValueHeads = load<i32>(args, 16);
   const tile = load<i32>(args, 48);
@@ -96,7 +97,7 @@ function attend(args: usize, scratch: usize, first: i32, rows: i32, head: i32, f
     store<i32>(scratch + BLOCK_COUNTS, count);
     score(args, scratch, 1, 0, queries);
     for (let r = 0; r < rows; r++) softmaxRow(args, scratch, r, heads, start, count, 0);
-    weigh(args, scratch, 1, false, 0, queries, heads);
+    weigh(args, scratch, 1, 0, queries);
   }
   if (tree) for (let r = 0; r < rows; r++) attendOwn(args, scratch, first + r, r, heads, sequence, headOffset, shared);
   storeResults(args, scratch, first, rows, firstHead, heads);
@@ -136,7 +137,7 @@ function attendOwn(
     const q = r * heads;
     score(args, scratch, pages, q, heads);
     softmaxRow(args, scratch, r, heads, start, count, pages);
-    weigh(args, scratch, pages, true, q, heads, heads);
+    weigh(args, scratch, pages, q, heads);
   }
 }
 
@@ -189,7 +190,6 @@ function softmaxRow(args: usize, scratch: usize, r: i32, heads: i32, start: i32,
   const seen = load<i32>(scratch + COUNTS + (<usize>r << 2));
   const from = window > 0 ? max(0, min(count, seen - window - start)) : 0;
   const to = max(0, min(count, seen - start));
-  store<i32>(scratch + RANGES + (<usize>r << 2), from | (to << 8));
   for (let h = 0; h < heads; h++) {
     const q = <usize>(r * heads + h);
     const scores = scratch + SCORES + q * 1536;
@@ -284,7 +284,7 @@ function softmax(scratch: usize, w: usize, q: usize, from: i32, to: i32, padded:
 }
 
 /** block[query] = Σ weight · value over the block's pages, then merged into the result. */
-function weigh(args: usize, scratch: usize, pages: i32, places: bool, from: i32, queries: i32, heads: i32): void {
+function weigh(args: usize, scratch: usize, pages: i32, from: i32, queries: i32): void {
   const valueSize = load<i32>(args, 24);
   const type = load<i32>(args, 28);
   const offset = valuesOffset(type, load<i32>(args, 20));
@@ -299,7 +299,7 @@ function weigh(args: usize, scratch: usize, pages: i32, places: bool, from: i32,
       else weighF16(w, values, block, queries, valueSize, count);
     }
   } else {
-    weighQ8(scratch, offset, pages, places, from, queries, heads, valueSize);
+    weighQ8(scratch, offset, pages, from, queries, valueSize);
   }
   mergeBlock(scratch, from, queries, valueSize, type == F16 ? UNLIFT : 1);
 }

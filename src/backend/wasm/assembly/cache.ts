@@ -2,10 +2,11 @@
  * Cache pages: how one head's keys and values of 128 rows lie, by cache type.
  *
  *   f32, f16   keys in four blocks of 32 rows, each transposed, [4, key size, 32]; then the values, [128, value size]
- *   q8_0       keys in units of 16 rows × 32 values: 16 scales (float32), then codes [8, 16 rows, 4 values]; unit after
- *              unit along the key, then the next 16 rows. Values: scales [value size / 32, 128] (float32), then codes in
- *              units of 16 values × 128 rows, [value size / 16, 32, 16 values, 4 rows]. A value is scale · code, codes are
- *              signed bytes. Four bytes side by side meet in one dot product.
+ *   q8_0       keys in units of 16 rows × 32 values: 16 scales (float32), 16 sums of codes, negated (int16), then codes
+ *              [8, 16 rows, 4 values]; unit after unit along the key, then the next 16 rows. Values: scales
+ *              [value size / 32, 128] (float32), then codes in units of 16 values × 128 rows, [value size / 16, 32, 16
+ *              values, 4 rows]. A value is scale · code, codes are signed bytes. Four bytes side by side meet in one dot
+ *              product.
  */
 import { copy, halvesOf } from './simd';
 
@@ -13,21 +14,32 @@ export const F32: i32 = 0;
 export const F16: i32 = 1;
 export const Q8: i32 = 2;
 
-/** Bytes of a page per value of a row: 128 rows. */
+/** Bytes of a page per value of a key, and of a value: 128 rows. */
 // @ts-ignore: decorator
 @inline
-function columnBytes(type: i32): usize {
+function keyColumnBytes(type: i32): usize {
+  return type == F32 ? 512 : type == F16 ? 256 : 152;
+}
+
+// @ts-ignore: decorator
+@inline
+function valueColumnBytes(type: i32): usize {
   return type == F32 ? 512 : type == F16 ? 256 : 144;
 }
 
+/** Bytes of a unit of keys, and where its sums and codes begin. */
+const UNIT: usize = 608;
+export const UNIT_SUMS: usize = 64;
+const UNIT_CODES: usize = 96;
+
 /** Bytes of one head in a page of a layer. */
 export function headBytes(type: i32, keySize: i32, valueSize: i32): usize {
-  return <usize>(keySize + valueSize) * columnBytes(type);
+  return <usize>keySize * keyColumnBytes(type) + <usize>valueSize * valueColumnBytes(type);
 }
 
 /** Where a head's values begin. */
 export function valuesOffset(type: i32, keySize: i32): usize {
-  return <usize>keySize * columnBytes(type);
+  return <usize>keySize * keyColumnBytes(type);
 }
 
 /** Byte offset of a row's first key value within its head; further ones follow at 32 rows' distance. */
@@ -40,7 +52,7 @@ function keyPlace<T>(slot: usize, keySize: i32): usize {
 // @ts-ignore: decorator
 @inline
 function q8KeyPlace(slot: usize, keySize: i32): usize {
-  return (slot >> 4) * <usize>(keySize >> 5) * 576;
+  return (slot >> 4) * <usize>(keySize >> 5) * UNIT;
 }
 
 /** Byte offset of a row's first code in a unit of 16 values. */
@@ -99,13 +111,18 @@ function writeQ8Key(unit: usize, row: usize, key: usize, keySize: i32): void {
   for (let block = 0; block < keySize >> 5; block++) {
     const scale = scaleOf(key);
     const inverse = f32x4.splat(scale > 0 ? <f32>1 / scale : 0);
+    let sums = i32x4.splat(0);
     store<f32>(unit + (row << 2), scale);
     for (let g: usize = 0; g < 8; g++) {
       const codes = codesOf(key + (g << 4), inverse);
       const halves = i16x8.narrow_i32x4_s(codes, codes);
-      store<i32>(unit + 64 + (g << 6) + (row << 2), i32x4.extract_lane(i8x16.narrow_i16x8_s(halves, halves), 0));
+      store<i32>(unit + UNIT_CODES + (g << 6) + (row << 2), i32x4.extract_lane(i8x16.narrow_i16x8_s(halves, halves), 0));
+      sums = i32x4.sub(sums, codes);
     }
-    unit += 576;
+    const sum =
+      i32x4.extract_lane(sums, 0) + i32x4.extract_lane(sums, 1) + i32x4.extract_lane(sums, 2) + i32x4.extract_lane(sums, 3);
+    store<i16>(unit + UNIT_SUMS + (row << 1), <i16>sum);
+    unit += UNIT;
     key += 128;
   }
 }
@@ -140,13 +157,18 @@ export function moveHead(
   } else if (type == F16) {
     moveFloats<u16>(from, fromSlot, to, toSlot, values, keySize, valueSize);
   } else {
-    let source = from + q8KeyPlace(fromSlot, keySize) + ((fromSlot & 15) << 2);
-    let target = to + q8KeyPlace(toSlot, keySize) + ((toSlot & 15) << 2);
-    // A unit's scales and each of its eight groups of codes are 64 bytes.
-    for (let i = 0; i < (keySize >> 5) * 9; i++) {
-      store<u32>(target, load<u32>(source));
-      source += 64;
-      target += 64;
+    const fromRow = fromSlot & 15;
+    const toRow = toSlot & 15;
+    let source = from + q8KeyPlace(fromSlot, keySize);
+    let target = to + q8KeyPlace(toSlot, keySize);
+    for (let block = 0; block < keySize >> 5; block++) {
+      store<f32>(target + (toRow << 2), load<f32>(source + (fromRow << 2)));
+      store<i16>(target + (toRow << 1), load<i16>(source + (fromRow << 1), UNIT_SUMS), UNIT_SUMS);
+      for (let g: usize = 0; g < 512; g += 64) {
+        store<u32>(target + g + (toRow << 2), load<u32>(source + g + (fromRow << 2), UNIT_CODES), UNIT_CODES);
+      }
+      source += UNIT;
+      target += UNIT;
     }
     source = from + values;
     target = to + values;
