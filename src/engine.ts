@@ -13,6 +13,7 @@ import type {
   TokenLogprob,
 } from './decoder.ts';
 import type { ChatMessage } from './engine/chat.ts';
+import type { Priority } from './engine/pass-bounds.ts';
 import type { TraceEvent } from './executor.ts';
 import type { CacheType } from './graph.ts';
 
@@ -26,6 +27,7 @@ export {
   type ModelEstimate,
   type ModelInspection,
 } from './engine/look.ts';
+export { type Priority, priorityNames } from './engine/pass-bounds.ts';
 
 export interface LoadProgress {
   readonly stage: 'open' | 'draft' | 'weights' | 'ready';
@@ -63,8 +65,13 @@ export interface LoadOptions {
   readonly fallback?: FallbackName;
   /** Bytes for weights, cache and activations together; beyond it loading is refused before anything is allocated. */
   readonly memoryBudget?: number;
-  /** Prompt rows computed in one pass; default 512. */
+  /** Prompt rows computed in one pass; default 512, with priority `interactive` 64. */
   readonly chunkRows?: number;
+  /**
+   * `throughput` (default) computes without a break. `interactive` cuts the work in pieces, with gaps between them in which
+   * all its threads sleep, so that a page and other programs stay quick: about a fifth of the time.
+   */
+  readonly priority?: Priority;
   readonly assets?: AssetPaths;
   /** Headers for HTTP sources, an authorization say. */
   readonly headers?: Readonly<Record<string, string>>;

@@ -11,7 +11,9 @@ import {
   type FallbackName,
   fallbackNames,
   type LoadOptions,
+  type Priority,
   type ProposerName,
+  priorityNames,
   proposerNames,
 } from '../../src/index.ts';
 import type { Host } from './host.ts';
@@ -33,6 +35,7 @@ export interface DecoderFlags {
   readonly draft?: string;
   readonly decoder: ProposerName;
   readonly fallback: FallbackName;
+  readonly priority: Priority;
   readonly trace?: string;
 }
 
@@ -84,6 +87,11 @@ export function addDecoderOptions(command: Command): Command {
         .choices(fallbackNames)
         .default(defaultFallback),
     )
+    .addOption(
+      new Option('--priority <name>', 'interactive leaves gaps, so that other programs stay quick')
+        .choices(priorityNames)
+        .default('throughput'),
+    )
     .option('--trace <file>', 'write what ran when, for chrome://tracing or ui.perfetto.dev');
 }
 
@@ -104,6 +112,7 @@ export async function loadModel(
   const options: LoadOptions = {
     ...loadOptionsOf(flags),
     ...(flags.draft === undefined ? {} : { draft: flags.draft }),
+    ...(flags.priority === undefined ? {} : { priority: flags.priority }),
     ...(trace ? { onTrace: trace.onTrace } : {}),
     signal: host.signal,
     onProgress({ loadedBytes, totalBytes }) {

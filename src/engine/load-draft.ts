@@ -5,10 +5,10 @@ import { Cleanup } from '../base/cleanup.ts';
 import { NearfieldError } from '../base/error.ts';
 import { openCheckpoint } from '../checkpoint.ts';
 import type { LoadOptions, LoadProgress, ModelInput } from '../engine.ts';
-import { openExecutor, type PlanExecutor, type TraceEvent } from '../executor.ts';
+import { type ExecutorOptions, openExecutor, type PlanExecutor, type TraceEvent } from '../executor.ts';
 import type { CacheType } from '../graph.ts';
 import { type KvCache, openKvCache } from '../kv-cache.ts';
-import { addressablePages, makePlan, type Plan } from '../plan.ts';
+import { addressablePages, makePlan, type Plan, type PlanOptions } from '../plan.ts';
 import { openTokenizer } from '../tokenizer.ts';
 import { type Budget, loadWeights, type Weights } from '../weights.ts';
 import { rowsWithRoom } from './open-machine.ts';
@@ -37,6 +37,8 @@ export interface DraftSurroundings {
   readonly contextLength: number;
   readonly maxRows: number;
   readonly cacheType: CacheType;
+  readonly cut: NonNullable<PlanOptions['cut']>;
+  readonly gaps: ExecutorOptions['gaps'];
 }
 
 type DraftLoadOptions = Pick<LoadOptions, 'headers' | 'signal' | 'onProgress' | 'onTrace'>;
@@ -68,7 +70,7 @@ async function openParts(
   { headers, signal, onProgress, onTrace }: DraftLoadOptions,
   own: Cleanup,
 ): Promise<DraftParts> {
-  const { target, budget, maxRows } = surroundings;
+  const { target, budget, maxRows, cut, gaps } = surroundings;
   // The narrowest kind needs heads of a certain size, which a draft may not have.
   const cacheType = surroundings.cacheType === 'q8_0' ? 'f16' : surroundings.cacheType;
   const checkpoint = own.add(await openCheckpoint(input, { signal, headers }), (file) => file.close());
@@ -82,6 +84,7 @@ async function openParts(
   const plan = makePlan(graph, backend.describe(), {
     cacheType,
     cacheRows: rowsWithRoom(contextLength, trained),
+    cut,
   });
   expectOneMemory(plan, backend);
   const cache = own.add(openKvCache({ backend, layout: plan.cache, contextLength, budget }), (pages) =>
@@ -97,7 +100,7 @@ async function openParts(
   );
   const trace = onTrace && ((event: TraceEvent) => onTrace({ ...event, lane: 'draft' }));
   const executor = own.add(
-    openExecutor({ backend, plan, weights, cache, budget, ...(trace ? { onTrace: trace } : {}) }),
+    openExecutor({ backend, plan, weights, cache, budget, gaps, ...(trace ? { onTrace: trace } : {}) }),
     (steps) => steps.close(),
   );
   return { source: checkpoint.name, description: model.description, contextLength, executor, cache, weights };

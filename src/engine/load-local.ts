@@ -13,7 +13,14 @@ import { openDraft } from './load-draft.ts';
 import { LocalEngine } from './local-engine.ts';
 import { hashModel } from './model-hash.ts';
 import { openMachine, rowsWithRoom, startMachine } from './open-machine.ts';
-import { defaultBackend, defaultCacheType, defaultChunkRows, selectedRows } from './pass-bounds.ts';
+import {
+  defaultBackend,
+  defaultCacheType,
+  type Priority,
+  priorities,
+  priorityNames,
+  selectedRows,
+} from './pass-bounds.ts';
 
 export interface LocalLoadOptions extends LoadOptions {
   /** Where each memory of the backend ends (`BackendOptions`). */
@@ -30,6 +37,7 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
     const name =
       options.backend === 'auto' || options.backend === undefined ? defaultBackend : options.backend;
     const { threads, memoryBytes, cacheType = defaultCacheType(name) } = options;
+    const { chunkRows, cut, gaps } = mannersOf(options.priority);
     const machineOptions = {
       ...(threads === undefined ? {} : { threads }),
       ...(memoryBytes === undefined ? {} : { memoryBytes }),
@@ -41,11 +49,11 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
     const model = await openModel(checkpoint, signal);
     const tokenizer = openTokenizer(checkpoint.metadata);
     const chat = openChat(checkpoint.metadata, tokenizer);
-    const maxRows = wholeOption('chunkRows', options.chunkRows ?? defaultChunkRows, 1 << 16);
+    const maxRows = wholeOption('chunkRows', options.chunkRows ?? chunkRows, 1 << 16);
     const trained = model.description.contextLength;
     const contextLength = wholeOption('contextLength', options.contextLength ?? trained, 1 << 24);
     const graph = model.build({ maxRows, maxSelected: Math.min(maxRows, selectedRows) });
-    const planOptions = { cacheType, cacheRows: rowsWithRoom(options.contextLength, trained) };
+    const planOptions = { cacheType, cacheRows: rowsWithRoom(options.contextLength, trained), cut };
     const { backend, plan } = await openMachine(starting, name, machineOptions, graph, planOptions, opened);
     const cache = opened.add(openKvCache({ backend, layout: plan.cache, contextLength, budget }), (pages) =>
       pages.close(),
@@ -53,7 +61,7 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
     const vocabulary = { tokenizer, metadata: checkpoint.metadata };
     const draftIn = {
       ...{ target: vocabulary, backend, memories: plan.weightBytes.length, backendName: name },
-      ...{ backendOptions: machineOptions, budget, contextLength, maxRows, cacheType },
+      ...{ backendOptions: machineOptions, budget, contextLength, maxRows, cacheType, cut, gaps },
     };
     const draft =
       options.draft === undefined ? undefined : await openDraft(options.draft, draftIn, options, opened);
@@ -71,7 +79,7 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
     );
     const onTrace = options.onTrace ? { onTrace: options.onTrace } : {};
     const executor = opened.add(
-      openExecutor({ backend, plan, weights, cache, budget, ...onTrace }),
+      openExecutor({ backend, plan, weights, cache, budget, gaps, ...onTrace }),
       (steps) => steps.close(),
     );
     onProgress?.({ stage: 'ready', loadedBytes: checkpoint.byteLength, totalBytes: checkpoint.byteLength });
@@ -110,6 +118,11 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
     await opened.close().catch(() => {});
     throw error;
   }
+}
+
+function mannersOf(priority: Priority = 'throughput'): (typeof priorities)[Priority] {
+  if (Object.hasOwn(priorities, priority)) return priorities[priority];
+  throw new NearfieldError('bad-argument', `priority is ${priorityNames.join(' or ')}, not ${priority}`);
 }
 
 function wholeOption(name: string, value: number, most: number): number {

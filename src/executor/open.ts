@@ -6,6 +6,7 @@ import type { KvCache } from '../kv-cache.ts';
 import { type Plan, pageRows } from '../plan.ts';
 import { type Dim, dimBounds, evaluateDim } from '../tensor.ts';
 import type { Budget, Weights } from '../weights.ts';
+import { Pace, type PaceOptions } from './pace.ts';
 import { QueuedExecutor } from './queued-executor.ts';
 import { StageRunner } from './stage-runner.ts';
 
@@ -27,6 +28,8 @@ export interface ExecutorOptions {
   readonly maxSequences?: number;
   /** Told of each program that ran. */
   readonly onTrace?: (event: TraceEvent) => void;
+  /** Gaps between programs; without it there are none. */
+  readonly gaps?: PaceOptions | undefined;
 }
 
 /** Throws `bad-argument` for bounds beyond the graph's, `out-of-budget`. The backend, weights and cache stay the caller's. */
@@ -66,7 +69,8 @@ export function openExecutor(options: ExecutorOptions): PlanExecutor {
   try {
     const arena = allocate(arenaBytes, 'arena');
     const step = allocate(block.bytes.length, 'step');
-    const runner = new StageRunner({ backend, plan, weights, arena, step, onTrace: options.onTrace });
+    const pace = options.gaps && new Pace(options.gaps);
+    const runner = new StageRunner({ backend, plan, weights, arena, step, onTrace: options.onTrace, pace });
     const limits = { maxRows, maxSelected, maxSequences, maxMoves: movesAtATime };
     return new QueuedExecutor({
       ...{ backend, plan, cache, runner, block, arena, step, limits, free },

@@ -12,6 +12,7 @@ import type { TraceEvent } from '../executor.ts';
 import type { Stage } from '../graph.ts';
 import type { Plan } from '../plan.ts';
 import type { Weights } from '../weights.ts';
+import type { Pace } from './pace.ts';
 import { closedError } from './turn-queue.ts';
 
 interface Prepared {
@@ -29,6 +30,7 @@ export interface StageRunnerOptions {
   readonly arena: Region;
   readonly step: Region;
   readonly onTrace: ((event: TraceEvent) => void) | undefined;
+  readonly pace: Pace | undefined;
 }
 
 export class StageRunner {
@@ -122,10 +124,11 @@ export class StageRunner {
     symbols: readonly number[],
     signal: AbortSignal | undefined,
   ): Promise<void> | undefined {
+    const { weights, onTrace, pace } = this.#options;
     for (let index = 0; index < programs.length; index++) {
       const prepared = known(programs[index], 'program');
-      const bound = this.#options.weights.bind(prepared.program.segment);
-      if (bound instanceof Promise || this.#options.onTrace) {
+      const bound = weights.bind(prepared.program.segment);
+      if (bound instanceof Promise || onTrace || pace) {
         return this.#submitSlowly(programs.slice(index), bound, symbols, signal);
       }
       this.#submit(prepared, bound, symbols);
@@ -133,26 +136,28 @@ export class StageRunner {
     return undefined;
   }
 
-  /** As weights come, and where a trace is wanted one after the other; `bound` are the first one's. */
+  /** As weights come, and where a trace or gaps are wanted one after the other; `bound` are the first one's. */
   async #submitSlowly(
     programs: readonly Prepared[],
     bound: BoundWeights,
     symbols: readonly number[],
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const { weights, onTrace } = this.#options;
+    const { weights, onTrace, pace } = this.#options;
     let next: BoundWeights | undefined = bound;
     for (const prepared of programs) {
       const { segment } = prepared.program;
       const packed = await (next ?? weights.bind(segment));
       next = undefined;
+      await pace?.gap();
       this.#throwIfStopped(signal);
       const startMs = performance.now();
       this.#submit(prepared, packed, symbols);
-      if (!onTrace) continue;
+      if (!onTrace && !pace) continue;
       await this.#ticket.settled();
       const durationMs = performance.now() - startMs;
-      onTrace({ name: segment.stage, startMs, durationMs, rows: symbols[0] ?? 0 });
+      pace?.worked(durationMs);
+      onTrace?.({ name: segment.stage, startMs, durationMs, rows: symbols[0] ?? 0 });
     }
   }
 
