@@ -64,6 +64,8 @@ export class Ticket {
     const failure = this.#failure;
     this.#failure = undefined;
     this.#promise = undefined;
+    // A ticket may outlive its machine, which holds much.
+    this.#machine = undefined;
     return failure;
   }
 }

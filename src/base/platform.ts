@@ -168,16 +168,22 @@ export interface Pulse {
   hold(): void;
   /** The process may end; the timer stops by itself at its next beat. */
   rest(): void;
+  /** Rests at once: `beat` and what it holds are let go. */
+  end(): void;
 }
 
 /** Calls `beat` about every `milliseconds` while held. */
 export function openPulse(milliseconds: number, beat: () => void): Pulse {
   let timer: ReturnType<typeof setInterval> | undefined;
   let isHeld = false;
-  const tick = () => {
-    if (isHeld) return beat();
+  const end = () => {
+    isHeld = false;
     clearInterval(timer);
     timer = undefined;
+  };
+  const tick = () => {
+    if (isHeld) beat();
+    else end();
   };
   const keepsProcess = (keeps: boolean) => {
     if (typeof timer !== 'object') return;
@@ -194,6 +200,7 @@ export function openPulse(milliseconds: number, beat: () => void): Pulse {
       isHeld = false;
       keepsProcess(false);
     },
+    end,
   };
 }
 

@@ -120,12 +120,12 @@ export class LinearMemory {
   /** Frees the bytes, even while somebody holds this object. Harmless when repeated. */
   async close(): Promise<void> {
     if (!this.#memory) return;
-    const [buffer, byteLength] = [new WeakRef(this.#memory.buffer), this.#end];
+    const [memory, byteLength] = [new WeakRef(this.#memory), this.#end];
     this.#memory = undefined;
     this.#bytes = new Uint8Array(0);
     this.#free.length = 0;
     this.#end = 0;
-    await collect(buffer, byteLength);
+    await collect(memory, byteLength);
   }
 
   #addFree(span: Span): void {

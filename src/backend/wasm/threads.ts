@@ -132,6 +132,7 @@ export class ThreadPool implements TapeRunner {
   /** Tapes under way are not waited for; their tickets are rejected. */
   async close(): Promise<void> {
     this.#fail(new Error('the backend was closed'));
+    this.#pulse.end();
     this.#send(0);
     this.#give(0);
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
