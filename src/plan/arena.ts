@@ -29,13 +29,14 @@ interface Slot {
 export function layOutArena(requests: readonly BufferRequest[], alignmentBytes: number): ArenaLayout {
   const slots: Slot[] = [];
   const slotOf: number[] = [];
+  const sizes = new SizeTable(alignmentBytes);
   requests.forEach((request, index) => {
-    const bytes = alignDim(request.bytes, alignmentBytes);
+    const bytes = sizes.aligned(request.bytes);
     const inherited = request.takesOver === undefined ? undefined : slotOf[request.takesOver];
-    const chosen = inherited ?? chooseSlot(slots, bytes, request.first);
+    const chosen = inherited ?? chooseSlot(slots, bytes, request.first, sizes);
     const slot = slots[chosen];
     if (slot) {
-      slot.bytes = maximumDim(slot.bytes, bytes);
+      if (!sizes.isAtLeast(slot.bytes, bytes)) slot.bytes = maximumDim(slot.bytes, bytes);
       slot.busyUntil = Math.max(slot.busyUntil, request.last);
     } else {
       slots.push({ bytes, busyUntil: request.last });
@@ -52,12 +53,39 @@ export function layOutArena(requests: readonly BufferRequest[], alignmentBytes: 
   return { places, bytes: end };
 }
 
-function chooseSlot(slots: readonly Slot[], bytes: Dim, now: number): number {
+/** Layers are alike: a few sizes come again and again, and so do the questions which holds which. */
+class SizeTable {
+  readonly #alignmentBytes: number;
+  readonly #aligned = new Map<string, Dim>();
+  readonly #answers = new Map<Dim, Map<Dim, boolean>>();
+
+  constructor(alignmentBytes: number) {
+    this.#alignmentBytes = alignmentBytes;
+  }
+
+  /** The same object for equal sizes. */
+  aligned(bytes: Dim): Dim {
+    const text = `${bytes}`;
+    const known = this.#aligned.get(text) ?? alignDim(bytes, this.#alignmentBytes);
+    this.#aligned.set(text, known);
+    return known;
+  }
+
+  isAtLeast(left: Dim, right: Dim): boolean {
+    const answers = this.#answers.get(left) ?? new Map<Dim, boolean>();
+    this.#answers.set(left, answers);
+    const answer = answers.get(right) ?? isAtLeast(left, right);
+    answers.set(right, answer);
+    return answer;
+  }
+}
+
+function chooseSlot(slots: readonly Slot[], bytes: Dim, now: number, sizes: SizeTable): number {
   const free = slots.map((slot, index) => ({ slot, index })).filter(({ slot }) => slot.busyUntil < now);
   const bySize = (a: { slot: Slot }, b: { slot: Slot }) =>
     dimBounds(a.slot.bytes).max - dimBounds(b.slot.bytes).max;
   free.sort(bySize);
-  const holding = free.find(({ slot }) => isAtLeast(slot.bytes, bytes));
-  const growing = free.findLast(({ slot }) => isAtLeast(bytes, slot.bytes));
+  const holding = free.find(({ slot }) => sizes.isAtLeast(slot.bytes, bytes));
+  const growing = free.findLast(({ slot }) => sizes.isAtLeast(bytes, slot.bytes));
   return (holding ?? growing ?? free.at(-1))?.index ?? slots.length;
 }

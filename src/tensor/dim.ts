@@ -33,6 +33,8 @@ interface Term {
   readonly coefficient: number;
   /** Sorted by key; a power repeats its atom. */
   readonly atoms: readonly Atom[];
+  /** Of all atoms; '' of a constant. */
+  readonly key: string;
 }
 
 export type Dim = number | DimExpression;
@@ -42,12 +44,18 @@ export interface Bounds {
   readonly max: number;
 }
 
-const termKey = (atoms: readonly Atom[]): string => atoms.map((atom) => atom.key).join('·');
+function termOf(coefficient: number, atoms: readonly Atom[]): Term {
+  const [first] = atoms;
+  const key =
+    first === undefined ? '' : atoms.length === 1 ? first.key : atoms.map((atom) => atom.key).join('·');
+  return { coefficient, atoms, key };
+}
 
 /** Immutable; made by the functions below. */
 export class DimExpression {
   /** Sorted by key of their atoms; no zero coefficients; at most one term without atoms. */
   readonly terms: readonly Term[];
+  #bounds: Bounds | undefined;
 
   constructor(terms: readonly Term[]) {
     this.terms = terms;
@@ -64,12 +72,18 @@ export class DimExpression {
     return sum;
   }
 
+  /** An interval that holds every value the symbols' bounds allow (interval arithmetic: safe, not always tight). */
+  bounds(): Bounds {
+    this.#bounds ??= boundsOf(this.terms);
+    return this.#bounds;
+  }
+
   toString(): string {
     if (this.terms.length === 0) return '0';
     return this.terms
-      .map(({ coefficient, atoms }, place) => {
+      .map(({ coefficient, key }, place) => {
         const size = Math.abs(coefficient);
-        const body = atoms.length === 0 ? `${size}` : `${size === 1 ? '' : `${size}·`}${termKey(atoms)}`;
+        const body = key === '' ? `${size}` : `${size === 1 ? '' : `${size}·`}${key}`;
         const sign = coefficient < 0 ? '-' : place === 0 ? '' : '+';
         return place === 0 ? sign + body : ` ${sign} ${body}`;
       })
@@ -97,48 +111,66 @@ function evaluateAtom(atom: Atom, values: ArrayLike<number>): number {
 
 /** Sums equal products, drops zeros, sorts: the normal form. A constant comes back as a number. */
 function normalize(terms: readonly Term[]): Dim {
-  const byKey = new Map<string, Term>();
+  const sums: Term[] = [];
   for (const term of terms) {
-    const key = termKey(term.atoms);
-    const before = byKey.get(key);
-    byKey.set(key, { coefficient: (before?.coefficient ?? 0) + term.coefficient, atoms: term.atoms });
+    const place = sums.findIndex(({ key }) => key === term.key);
+    const before = sums[place];
+    if (before) sums[place] = { ...term, coefficient: before.coefficient + term.coefficient };
+    else sums.push(term);
   }
-  const kept = [...byKey].filter(([, term]) => term.coefficient !== 0);
-  kept.sort(([a], [b]) => (a === '' ? 1 : b === '' ? -1 : a < b ? -1 : 1));
+  const kept = sums.filter(({ coefficient }) => coefficient !== 0);
   const [first] = kept;
   if (first === undefined) return 0;
-  if (kept.length === 1 && first[0] === '') return first[1].coefficient;
-  return new DimExpression(kept.map(([, term]) => term));
+  if (kept.length === 1 && first.key === '') return first.coefficient;
+  kept.sort(({ key: a }, { key: b }) => (a === '' ? 1 : b === '' ? -1 : a < b ? -1 : 1));
+  return new DimExpression(kept);
 }
 
-const termsOf = (dim: Dim): readonly Term[] =>
-  typeof dim === 'number' ? [{ coefficient: dim, atoms: [] }] : dim.terms;
+const termsOf = (dim: Dim): readonly Term[] => (typeof dim === 'number' ? [termOf(dim, [])] : dim.terms);
 
-const fromAtom = (atom: Atom): DimExpression => new DimExpression([{ coefficient: 1, atoms: [atom] }]);
+const fromAtom = (atom: Atom): DimExpression => new DimExpression([termOf(1, [atom])]);
 
 export function symbolDim(symbol: DimSymbol): DimExpression {
   return fromAtom({ kind: 'symbol', key: symbol.name, symbol });
 }
 
 export function addDims(...dims: readonly Dim[]): Dim {
-  return normalize(dims.flatMap(termsOf));
+  let constant = 0;
+  const expressions: DimExpression[] = [];
+  for (const dim of dims) {
+    if (typeof dim === 'number') constant += dim;
+    else expressions.push(dim);
+  }
+  const [first] = expressions;
+  if (first === undefined) return constant;
+  if (expressions.length === 1 && constant === 0) return first;
+  const terms = expressions.flatMap((expression) => expression.terms);
+  return normalize([...terms, termOf(constant, [])]);
 }
 
 export function subtractDims(left: Dim, right: Dim): Dim {
-  return addDims(left, multiplyDims(right, -1));
+  return left === right ? 0 : addDims(left, multiplyDims(right, -1));
 }
 
 export function multiplyDims(...dims: readonly Dim[]): Dim {
-  let product: readonly Term[] = [{ coefficient: 1, atoms: [] }];
+  let factor = 1;
+  let product: readonly Term[] | undefined;
   for (const dim of dims) {
-    product = product.flatMap((a) =>
-      termsOf(dim).map((b) => ({
-        coefficient: a.coefficient * b.coefficient,
-        atoms: [...a.atoms, ...b.atoms].sort((x, y) => (x.key < y.key ? -1 : x.key > y.key ? 1 : 0)),
-      })),
-    );
+    if (typeof dim === 'number') factor *= dim;
+    else product = product ? multiplyTerms(product, dim.terms) : dim.terms;
   }
-  return normalize(product);
+  // Adding zero turns -0 into 0.
+  if (!product || factor === 0) return factor + 0;
+  return normalize(product.map((term) => ({ ...term, coefficient: term.coefficient * factor })));
+}
+
+function multiplyTerms(left: readonly Term[], right: readonly Term[]): Term[] {
+  return left.flatMap((a) =>
+    right.map((b) => {
+      const atoms = [...a.atoms, ...b.atoms].sort((x, y) => (x.key < y.key ? -1 : x.key > y.key ? 1 : 0));
+      return termOf(a.coefficient * b.coefficient, atoms);
+    }),
+  );
 }
 
 /**
@@ -154,14 +186,15 @@ export function ceilingDivideDim(dim: Dim, divisor: number): Dim {
   const whole: Term[] = [];
   const rest: Term[] = [];
   let constant = 0;
-  for (const { coefficient, atoms } of dim.terms) {
-    if (atoms.length === 0) {
+  for (const term of dim.terms) {
+    const { coefficient, key } = term;
+    if (key === '') {
       constant = coefficient;
       continue;
     }
     const quotient = Math.trunc(coefficient / divisor);
-    whole.push({ coefficient: quotient, atoms });
-    rest.push({ coefficient: coefficient - quotient * divisor, atoms });
+    whole.push({ ...term, coefficient: quotient });
+    rest.push({ ...term, coefficient: coefficient - quotient * divisor });
   }
   return addDims(normalize(whole), ceilingOfRest(normalize(rest), constant, divisor));
 }
@@ -181,8 +214,8 @@ function ceilingOfRest(rest: Dim, constant: number, divisor: number): Dim {
   const left = Math.ceil(constant / factor);
   const wholeConstant = Math.floor(left / smaller);
   const numerator = normalize([
-    ...rest.terms.map(({ coefficient, atoms }) => ({ coefficient: coefficient / factor, atoms })),
-    { coefficient: left - wholeConstant * smaller, atoms: [] },
+    ...rest.terms.map((term) => ({ ...term, coefficient: term.coefficient / factor })),
+    termOf(left - wholeConstant * smaller, []),
   ]);
   if (typeof numerator === 'number') throw new NearfieldError('internal', 'A ceiling lost its symbols');
   const key = `⌈(${numerator})/${smaller}⌉`;
@@ -208,6 +241,8 @@ export function alignDim(dim: Dim, alignment: number): Dim {
 
 /** The larger of two; operands that provably never exceed another one are left out. */
 export function maximumDim(left: Dim, right: Dim): Dim {
+  if (isAtLeast(left, right)) return left;
+  if (isAtLeast(right, left)) return right;
   const all = [...maximumOperands(left), ...maximumOperands(right)];
   const kept = all.filter((operand, place) =>
     all.every((other, index) => {
@@ -248,11 +283,15 @@ function atomBounds(atom: Atom): Bounds {
   }
 }
 
-/** An interval that holds every value the symbols' bounds allow (interval arithmetic: safe, not always tight). */
+/** Of a number itself, of an expression its `bounds`. */
 export function dimBounds(dim: Dim): Bounds {
+  return typeof dim === 'number' ? { min: dim, max: dim } : dim.bounds();
+}
+
+function boundsOf(terms: readonly Term[]): Bounds {
   let low = 0;
   let high = 0;
-  for (const { coefficient, atoms } of termsOf(dim)) {
+  for (const { coefficient, atoms } of terms) {
     let [min, max] = [coefficient, coefficient];
     for (const atom of atoms) {
       const bounds = atomBounds(atom);
@@ -268,7 +307,7 @@ export function dimBounds(dim: Dim): Bounds {
 
 /** True only where left ≥ right is proved for every value of the symbols, by bounds and by the cases of maxima. */
 export function isAtLeast(left: Dim, right: Dim): boolean {
-  return isNeverNegative(subtractDims(left, right));
+  return dimBounds(left).min >= dimBounds(right).max || isNeverNegative(subtractDims(left, right));
 }
 
 /** A sum that rises with a maximum is at least its value at any one operand; any sum has its value at one of them. */

@@ -39,7 +39,8 @@ export class BytePairEncoder implements TextToIds {
     this.#split = makeSplitter(preTokenizer.steps);
     this.#merges = new PairMap(merges.length);
     this.#mergedSymbols = new Int32Array(merges.length);
-    for (const [index, merge] of merges.entries()) {
+    for (let index = 0; index < merges.length; index++) {
+      const merge = merges[index] ?? '';
       // Either side may itself be or begin with a space where pieces are spelled in plain characters.
       const space = merge.indexOf(' ', 1);
       if (space < 0 || space === merge.length - 1) {

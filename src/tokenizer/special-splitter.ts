@@ -22,12 +22,14 @@ export class SpecialSplitter {
     this.#swallowing = vocabulary.swallowing;
     const always: [string, number][] = [];
     const onRequest: [string, number][] = [];
-    for (const [id, piece] of vocabulary.pieces.entries()) {
-      const kind = vocabulary.kinds[id];
+    const { pieces, kinds } = vocabulary;
+    for (let id = 0; id < kinds.length; id++) {
+      const kind = kinds[id];
+      if (kind !== tokenKind.userDefined && kind !== tokenKind.control && kind !== tokenKind.unknown)
+        continue;
+      const piece = pieces[id] ?? '';
       if (kind === tokenKind.userDefined) always.push([piece, id]);
-      if (kind === tokenKind.userDefined || kind === tokenKind.control || kind === tokenKind.unknown) {
-        onRequest.push([piece, id]);
-      }
+      onRequest.push([piece, id]);
     }
     this.#always = matcherOf(always);
     this.#onRequest = matcherOf(onRequest);

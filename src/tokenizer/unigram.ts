@@ -31,7 +31,8 @@ export class UnigramEncoder implements TextToIds {
     const { kinds, scores, pieces } = vocabulary;
     const matched: [string, number][] = [];
     let lowest = Number.POSITIVE_INFINITY;
-    for (const [id, piece] of pieces.entries()) {
+    for (let id = 0; id < pieces.length; id++) {
+      const piece = pieces[id] ?? '';
       const kind = kinds[id];
       if (kind === tokenKind.normal) lowest = Math.min(lowest, scores[id] ?? 0);
       if (kind === tokenKind.normal || kind === tokenKind.userDefined || kind === tokenKind.unused) {

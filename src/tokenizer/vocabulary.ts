@@ -57,15 +57,17 @@ export function readVocabulary(metadata: Metadata, defaults: VocabularyDefaults)
   kinds.set(perPiece(metadata, 'tokenizer.ggml.token_type', pieces.length) ?? []);
   const scores = new Float32Array(pieces.length);
   scores.set(perPiece(metadata, 'tokenizer.ggml.scores', pieces.length) ?? []);
+  // Plain loops over a vocabulary: they run before they are compiled, where an iterator costs seven times as much.
   let longestPiece = 0;
-  for (const [id, piece] of pieces.entries()) {
-    if (piece.length > maxPieceLength) {
+  for (let id = 0; id < pieces.length; id++) {
+    const length = pieces[id]?.length ?? 0;
+    if (length > maxPieceLength) {
       throw new NearfieldError(
         'bad-file',
-        `Token ${id} of the vocabulary is ${piece.length} units long; at most ${maxPieceLength} are accepted`,
+        `Token ${id} of the vocabulary is ${length} units long; at most ${maxPieceLength} are accepted`,
       );
     }
-    longestPiece = Math.max(longestPiece, piece.length);
+    if (length > longestPiece) longestPiece = length;
   }
 
   const index = new PieceIndex(pieces);
