@@ -30,7 +30,8 @@ export {
 export { type Priority, priorityNames } from './engine/pass-bounds.ts';
 
 export interface LoadProgress {
-  readonly stage: 'open' | 'draft' | 'weights' | 'ready';
+  /** `download`: a remote model is copied, to be streamed from the copy. */
+  readonly stage: 'open' | 'draft' | 'download' | 'weights' | 'ready';
   readonly loadedBytes: number;
   readonly totalBytes: number;
 }
@@ -63,8 +64,18 @@ export interface LoadOptions {
   /** For generations that state none: see `GenerateOptions`. */
   readonly decoder?: ProposerName;
   readonly fallback?: FallbackName;
-  /** Bytes for weights, cache and activations together; beyond it loading is refused before anything is allocated. */
+  /**
+   * Bytes for weights, cache and activations together, a draft's included. A model that needs more is run with some of its
+   * layers streamed from disk, pass after pass; where not even one layer at a time fits, loading is refused. It holds for
+   * this engine as long as it is open.
+   */
   readonly memoryBudget?: number;
+  /**
+   * Where layers that are streamed are kept in packed form, and copies of remote models: in Node a folder (by default what
+   * NEARFIELD_CACHE names, else `nearfield` in the user's folder for caches), in a browser the name of one in the origin's
+   * private file system.
+   */
+  readonly cacheFolder?: string;
   /** Prompt rows computed in one pass; default 512, with priority `interactive` 64. */
   readonly chunkRows?: number;
   /**
@@ -97,6 +108,30 @@ export interface DraftDescription {
   readonly contextLength: number;
 }
 
+/** How a model runs that the memory budget does not hold. */
+export interface StreamingDescription {
+  readonly residentLayers: number;
+  readonly streamedLayers: number;
+  /** Of the streamed layers, how many are in memory at a time. */
+  readonly slots: number;
+  /** Read from disk in each pass through the model. */
+  readonly bytesPerPass: number;
+}
+
+/** What streaming has come to since the engine was opened. */
+export interface StreamingReport {
+  readonly passes: number;
+  readonly bytesRead: number;
+  /** Milliseconds in which anything was read, and in which anything was computed. */
+  readonly readMs: number;
+  readonly computeMs: number;
+  /** The share of `readMs` in which something was computed, too, and of `computeMs` in which something was read. */
+  readonly hiddenReadShare: number;
+  readonly hiddenComputeShare: number;
+  /** Blocks on disk that were damaged and put right from the model's file. */
+  readonly repairedBlocks: number;
+}
+
 export interface EngineDescription {
   /** File name or URL. */
   readonly source: string;
@@ -114,6 +149,8 @@ export interface EngineDescription {
   /** Milliseconds from the call of `load` to the engine. */
   readonly loadMs: number;
   readonly hasChatTemplate: boolean;
+  /** Undefined where all weights are in memory. */
+  readonly streaming?: StreamingDescription | undefined;
   readonly draft: DraftDescription | undefined;
   /** What is doubtful about the file, one line each. */
   readonly warnings: readonly string[];
@@ -239,6 +276,8 @@ export interface Engine extends AsyncDisposable, Disposable {
   /** Messages through the model's chat template, or a plain one where it has none. */
   render(messages: readonly ChatMessage[]): Promise<string>;
   memory(): Promise<MemoryReport>;
+  /** Undefined where all weights are in memory. */
+  streaming(): Promise<StreamingReport | undefined>;
   close(): Promise<void>;
 }
 

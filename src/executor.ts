@@ -5,7 +5,7 @@
  */
 import type { CacheMoveRow, Sequence } from './kv-cache.ts';
 
-export { type ExecutorOptions, openExecutor } from './executor/open.ts';
+export { type ExecutorOptions, openExecutor, workspaceBytes } from './executor/open.ts';
 
 export interface StepRow {
   readonly sequence: Sequence;

@@ -14,10 +14,11 @@ export type { StreamEvent, StreamTraffic } from './weights/stream-traffic.ts';
 export interface Weights {
   /** Bytes on the machine. */
   readonly packedBytes: number;
+  /** Weights may have to be waited for, and are then in the way of others: each bind that gives them is released. */
+  readonly isStreamed: boolean;
   /**
    * The packed weights of a segment in its order: at once where all are resident (the same array each time), else when
-   * they are. Each bind that gives them is followed by one `release`. Rejects with `aborted` after `abandon`, else as a
-   * read of the model does.
+   * they are. Rejects with `aborted` after `abandon`, else as a read of the model does.
    */
   bind(segment: Segment): readonly PackedWeight[] | Promise<readonly PackedWeight[]>;
   /** What the segment was bound for is done, or was not begun: its weights may make room for others. */

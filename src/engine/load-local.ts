@@ -1,18 +1,19 @@
 /** Opens everything an engine needs on this thread, from the file to the executor; on failure frees it in reverse order. */
 import { openModel } from '../architecture.ts';
 import { Cleanup } from '../base/cleanup.ts';
-import { NearfieldError, throwIfAborted } from '../base/error.ts';
+import { known, NearfieldError, throwIfAborted } from '../base/error.ts';
 import { openCheckpoint } from '../checkpoint.ts';
 import type { Engine, LoadOptions, ModelInput } from '../engine.ts';
 import { openExecutor } from '../executor.ts';
 import { openKvCache } from '../kv-cache.ts';
 import { openTokenizer } from '../tokenizer.ts';
-import { loadWeights, openBudget } from '../weights.ts';
+import { openBudget } from '../weights.ts';
 import { openChat } from './chat.ts';
 import { openDraft } from './load-draft.ts';
 import { LocalEngine } from './local-engine.ts';
 import { hashModel } from './model-hash.ts';
 import { openMachine, rowsWithRoom, startMachine } from './open-machine.ts';
+import { describeStream, openWeights, planForBudget } from './open-weights.ts';
 import {
   defaultBackend,
   defaultCacheType,
@@ -51,32 +52,38 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
     const chat = openChat(checkpoint.metadata, tokenizer);
     const maxRows = wholeOption('chunkRows', options.chunkRows ?? chunkRows, 1 << 16);
     const trained = model.description.contextLength;
-    const contextLength = wholeOption('contextLength', options.contextLength ?? trained, 1 << 24);
+    const statedLength = wholeOption('contextLength', options.contextLength ?? trained, 1 << 24);
     const graph = model.build({ maxRows, maxSelected: Math.min(maxRows, selectedRows) });
     const planOptions = { cacheType, cacheRows: rowsWithRoom(options.contextLength, trained), cut };
-    const { backend, plan } = await openMachine(starting, name, machineOptions, graph, planOptions, opened);
-    const cache = opened.add(openKvCache({ backend, layout: plan.cache, contextLength, budget }), (pages) =>
-      pages.close(),
-    );
+    const { limitBytes } = budget;
+    const machine = await openMachine(starting, name, machineOptions, graph, planOptions, limitBytes, opened);
+    const { backend } = machine;
     const vocabulary = { tokenizer, metadata: checkpoint.metadata };
     const draftIn = {
-      ...{ target: vocabulary, backend, memories: plan.weightBytes.length, backendName: name },
-      ...{ backendOptions: machineOptions, budget, contextLength, maxRows, cacheType, cut, gaps },
+      ...{ target: vocabulary, backend, memories: machine.plan?.weightBytes.length ?? 1, backendName: name },
+      ...{
+        backendOptions: machineOptions,
+        budget,
+        contextLength: statedLength,
+        maxRows,
+        cacheType,
+        cut,
+        gaps,
+      },
     };
     const draft =
       options.draft === undefined ? undefined : await openDraft(options.draft, draftIn, options, opened);
-    const weights = opened.add(
-      await loadWeights({
-        weights: graph.weights,
-        memoryOf: plan.memoryOf,
-        checkpoint,
-        backend,
-        budget,
-        ...(signal ? { signal } : {}),
-        onProgress: (progress) => onProgress?.({ stage: 'weights', ...progress }),
-      }),
-      (packed) => packed.close(),
+    const question = { model, cacheType, budget, draft, mostRows: chunkRows };
+    const stream = planForBudget(machine, { ...options, ...question });
+    const { plan, contextLength } = stream ?? {
+      plan: known(machine.plan, 'plan'),
+      contextLength: statedLength,
+    };
+    const cache = opened.add(openKvCache({ backend, layout: plan.cache, contextLength, budget }), (pages) =>
+      pages.close(),
     );
+    const toLoad = { checkpoint, backend, budget, plan, stream };
+    const weights = await openWeights(toLoad, options, opened);
     const onTrace = options.onTrace ? { onTrace: options.onTrace } : {};
     const executor = opened.add(
       openExecutor({ backend, plan, weights, cache, budget, gaps, ...onTrace }),
@@ -88,6 +95,10 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
     if (contextLength > trained)
       warnings.push(
         `The context of ${contextLength} is longer than the ${trained} rows the model was trained for`,
+      );
+    if (contextLength < statedLength)
+      warnings.push(
+        `The memory budget leaves room for a context of ${contextLength} rows; state one to have another`,
       );
     return new LocalEngine({
       ...{ tokenizer, chat, cache, executor, weights, contextLength, draft },
@@ -105,6 +116,7 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
         threads: backend.threads,
         loadMs: performance.now() - began,
         hasChatTemplate: chat.hasTemplate,
+        streaming: stream && describeStream(stream),
         draft: draft && {
           source: draft.source,
           name: draft.description.name,

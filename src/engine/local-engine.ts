@@ -1,7 +1,7 @@
 /** An engine on this thread. */
 import { NearfieldError } from '../base/error.ts';
 import type { FallbackName, ProposerName } from '../decoder.ts';
-import type { Engine, EngineDescription, MemoryReport, Session } from '../engine.ts';
+import type { Engine, EngineDescription, MemoryReport, Session, StreamingReport } from '../engine.ts';
 import type { PlanExecutor } from '../executor.ts';
 import type { KvCache } from '../kv-cache.ts';
 import type { Tokenizer } from '../tokenizer.ts';
@@ -84,6 +84,18 @@ export class LocalEngine implements Engine {
       weightsBytes: weights.packedBytes + (draft?.weights.packedBytes ?? 0),
       kvCacheBytes: cache.heldBytes + (draft?.cache.heldBytes ?? 0),
       arenaBytes: executor.arenaBytes + (draft?.executor.arenaBytes ?? 0),
+    };
+  }
+
+  async streaming(): Promise<StreamingReport | undefined> {
+    const traffic = this.#open().weights.traffic();
+    if (!traffic) return undefined;
+    const { passes, bytesRead, readMs, computeMs, bothMs, repairedBlocks } = traffic;
+    const share = (wholeMs: number): number => (wholeMs > 0 ? bothMs / wholeMs : 0);
+    return {
+      ...{ passes, bytesRead, readMs, computeMs, repairedBlocks },
+      hiddenReadShare: share(readMs),
+      hiddenComputeShare: share(computeMs),
     };
   }
 

@@ -1,8 +1,6 @@
 /** Opens a backend for a graph: with one memory where that holds the model, else with as many as the plan is spread over. */
 import { type Backend, type BackendName, type BackendOptions, openBackend } from '../backend.ts';
 import type { Cleanup } from '../base/cleanup.ts';
-import { NearfieldError } from '../base/error.ts';
-import { printBytes } from '../base/print-bytes.ts';
 import type { Graph } from '../graph.ts';
 import { addressablePages, makePlan, type Plan, type PlanOptions } from '../plan.ts';
 
@@ -16,7 +14,8 @@ export function rowsWithRoom(stated: number | undefined, trained: number): numbe
 
 export interface Machine {
   readonly backend: Backend;
-  readonly plan: Plan;
+  /** Undefined where neither `mostWeightBytes` nor the machine's memories hold all weights at once. */
+  readonly plan: Plan | undefined;
 }
 
 /** Begins to open a backend with one memory, whose threads take a while to start; `opened` closes it. */
@@ -26,28 +25,22 @@ export function startMachine(name: BackendName, options: BackendOptions, opened:
   return opened.add(starting, async () => (await orNone)?.close());
 }
 
-/**
- * `starting` is from `startMachine`. Throws `out-of-budget` where no number of memories holds the model, whatever
- * `openBackend` throws, and `unsupported`.
- */
+/** `starting` is from `startMachine`. Throws whatever `openBackend` throws, and `unsupported`. */
 export async function openMachine(
   starting: Promise<Backend>,
   name: BackendName,
   options: BackendOptions,
   graph: Graph,
   wanted: PlanOptions,
+  mostWeightBytes: number,
   opened: Cleanup,
 ): Promise<Machine> {
   const first = await starting;
   const capability = first.describe();
   const plan = makePlan(graph, capability, wanted);
-  if (addressablePages(plan, capability) < 1) {
-    const weightBytes = plan.weightBytes.reduce((sum, bytes) => sum + bytes, 0);
-    throw new NearfieldError(
-      'out-of-budget',
-      `The model does not fit: its weights take ${printBytes(weightBytes)}, the ${name} backend has ` +
-        `${capability.mostMemories} memories of ${printBytes(capability.addressableBytes)} for whole layers and their cache; use a smaller model`,
-    );
+  const weightBytes = plan.weightBytes.reduce((sum, bytes) => sum + bytes, 0);
+  if (weightBytes > mostWeightBytes || addressablePages(plan, capability) < 1) {
+    return { backend: first, plan: undefined };
   }
   const memories = plan.weightBytes.length;
   if (memories === 1) return { backend: first, plan };

@@ -3,6 +3,7 @@ import type { StepBlock } from '../backend.ts';
 import { known, NearfieldError } from '../base/error.ts';
 import type { StepRow } from '../executor.ts';
 import type { Sequence } from '../kv-cache.ts';
+import type { RowLookup } from '../weights.ts';
 
 /** Per row: cacheRow, visible, maskLow, maskHigh, index of its sequence. */
 const rowWords = 5;
@@ -106,14 +107,30 @@ export class AppendedRows {
     return end;
   }
 
+  /** Fetches what the rows of a pass look up; undefined where all of it is there. */
+  bring(
+    lookup: RowLookup,
+    rows: readonly StepRow[],
+    { start, end }: { readonly start: number; readonly end: number },
+    signal: AbortSignal | undefined,
+  ): Promise<void> | undefined {
+    return lookup.bring(end - start, (index) => known(rows[start + index], 'row').token, signal);
+  }
+
   /** Adds the rows `start`…`end`-1 and their sequences. */
-  addTo(block: StepBlock, rows: readonly StepRow[], start: number, end: number): void {
+  addTo(
+    block: StepBlock,
+    rows: readonly StepRow[],
+    start: number,
+    end: number,
+    lookup: RowLookup | undefined,
+  ): void {
     this.#forgetBlock();
     const [words, row] = [this.#words, this.#row];
     for (let index = start; index < end; index++) {
       const at = index * rowWords;
       const { token, position } = known(rows[index], 'row');
-      row.token = token;
+      row.token = lookup ? lookup.place(token) : token;
       row.position = position;
       row.cacheRow = words[at] ?? 0;
       row.visible = words[at + 1] ?? 0;

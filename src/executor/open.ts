@@ -32,6 +32,19 @@ export interface ExecutorOptions {
   readonly gaps?: PaceOptions | undefined;
 }
 
+/** Bytes that an executor reserves which has the plan's own bounds, and sequences of so many rows. */
+export function workspaceBytes(plan: Plan, contextLength: number): number {
+  const { rows, selected } = plan.graph.symbols;
+  const [maxRows, maxSelected] = [dimBounds(rows).max, dimBounds(selected).max];
+  const block = stepBlock(maxRows, maxSelected, defaultSequences, contextLength);
+  return evaluateDim(plan.arenaBytes, [maxRows, maxSelected]) + block.bytes.length;
+}
+
+function stepBlock(rows: number, selected: number, sequences: number, contextLength: number): StepBlock {
+  const pages = sequences * Math.ceil(contextLength / pageRows);
+  return new StepBlock({ rows, selected, sequences, moves: movesAtATime, pages });
+}
+
 /** Throws `bad-argument` for bounds beyond the graph's, `out-of-budget`. The backend, weights and cache stay the caller's. */
 export function openExecutor(options: ExecutorOptions): PlanExecutor {
   const { backend, plan, weights, cache, budget } = options;
@@ -42,13 +55,7 @@ export function openExecutor(options: ExecutorOptions): PlanExecutor {
   if (!Number.isInteger(maxSequences) || maxSequences < 2) {
     throw new NearfieldError('bad-argument', `maxSequences is at least 2, not ${maxSequences}`);
   }
-  const block = new StepBlock({
-    rows: maxRows,
-    selected: maxSelected,
-    sequences: maxSequences,
-    moves: movesAtATime,
-    pages: maxSequences * Math.ceil(cache.contextLength / pageRows),
-  });
+  const block = stepBlock(maxRows, maxSelected, maxSequences, cache.contextLength);
   const arenaBytes = evaluateDim(plan.arenaBytes, [maxRows, maxSelected]);
   // The machine has as much of it in each memory.
   const reservation = budget.reserve(
@@ -73,7 +80,7 @@ export function openExecutor(options: ExecutorOptions): PlanExecutor {
     const runner = new StageRunner({ backend, plan, weights, arena, step, onTrace: options.onTrace, pace });
     const limits = { maxRows, maxSelected, maxSequences, maxMoves: movesAtATime };
     return new QueuedExecutor({
-      ...{ backend, plan, cache, runner, block, arena, step, limits, free },
+      ...{ backend, plan, cache, weights, runner, block, arena, step, limits, free },
       arenaBytes: reservation.bytes,
     });
   } catch (error) {

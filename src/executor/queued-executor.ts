@@ -3,6 +3,7 @@ import type { Backend, Region, StepBlock } from '../backend.ts';
 import type { PlanExecutor, RunOptions, Step, StepResult } from '../executor.ts';
 import type { CacheMoveRow, KvCache } from '../kv-cache.ts';
 import type { Plan } from '../plan.ts';
+import type { Weights } from '../weights.ts';
 import { AppendedRows } from './appended-rows.ts';
 import { checkStep } from './check-step.ts';
 import { MoveRunner } from './move-runner.ts';
@@ -15,6 +16,7 @@ export interface ExecutorParts {
   readonly backend: Backend;
   readonly plan: Plan;
   readonly cache: KvCache;
+  readonly weights: Weights;
   readonly runner: StageRunner;
   readonly block: StepBlock;
   readonly arena: Region;
@@ -71,6 +73,7 @@ export class QueuedExecutor implements PlanExecutor {
     const turn = this.#queue.enter(options.signal);
     if (turn) await turn;
     const appended = this.#appended;
+    const lookup = this.#parts.weights.rows;
     try {
       appended.begin(step.rows, this.#parts.cache.contextLength);
       for (let index = 0; index < appended.sequenceCount; index++) {
@@ -81,6 +84,9 @@ export class QueuedExecutor implements PlanExecutor {
       const run = this.#results.begin(step, options, appended);
       const passes = this.#passes;
       for (passes.begin(step.rows.length, run.wanted); passes.next(); ) {
+        const bringing =
+          lookup && passes.isFirst && appended.bring(lookup, step.rows, passes, options.signal);
+        if (bringing) await bringing;
         const running = this.#submit(run);
         if (running) await running;
         if (passes.count > 0) {
@@ -130,10 +136,10 @@ export class QueuedExecutor implements PlanExecutor {
 
   /** The programs of the pass; undefined where they have run already. */
   #submit({ step, options }: RunningStep): Promise<void> | undefined {
-    const { backend, block, step: region, runner } = this.#parts;
+    const { backend, block, step: region, runner, weights } = this.#parts;
     const { start, end, symbols, isFirst } = this.#passes;
     block.clear();
-    this.#appended.addTo(block, step.rows, start, end);
+    this.#appended.addTo(block, step.rows, start, end, weights.rows);
     for (let entry = 0; entry < symbols[1]; entry++) block.select(this.#passes.selectedRow(entry) - start);
     backend.write(region, 0, block.bytes);
     const { first, again } = stages[symbols[1] === 0 ? 'nothing' : step.select.kind];

@@ -7,7 +7,7 @@ import {
   type Region,
   Ticket,
 } from '../backend.ts';
-import { known, throwIfAborted } from '../base/error.ts';
+import { known, NearfieldError, throwIfAborted } from '../base/error.ts';
 import type { TraceEvent } from '../executor.ts';
 import type { Stage } from '../graph.ts';
 import type { Plan } from '../plan.ts';
@@ -20,8 +20,6 @@ interface Prepared {
   /** Of the latest submit; made anew only when the weights lie elsewhere. */
   bindings: Bindings;
 }
-
-type BoundWeights = ReturnType<Weights['bind']>;
 
 export interface StageRunnerOptions {
   readonly backend: Backend;
@@ -39,7 +37,10 @@ export class StageRunner {
   /** Of the lists of stages that were run. */
   readonly #byStages = new Map<readonly Stage[], readonly Prepared[]>();
   readonly #ticket = new Ticket();
-  readonly #cancel = (): void => this.#ticket.cancel();
+  readonly #cancel = (): void => {
+    this.#ticket.cancel();
+    this.#options.weights.abandon();
+  };
   #stopped = false;
 
   constructor(options: StageRunnerOptions) {
@@ -100,7 +101,7 @@ export class StageRunner {
   /** Stops what runs, for good. */
   stop(): void {
     this.#stopped = true;
-    this.#ticket.cancel();
+    this.#cancel();
   }
 
   /** Nothing may be in flight. */
@@ -125,39 +126,39 @@ export class StageRunner {
     signal: AbortSignal | undefined,
   ): Promise<void> | undefined {
     const { weights, onTrace, pace } = this.#options;
+    if (weights.isStreamed || onTrace || pace) return this.#submitInTurn(programs, symbols, signal);
     for (let index = 0; index < programs.length; index++) {
       const prepared = known(programs[index], 'program');
       const bound = weights.bind(prepared.program.segment);
-      if (bound instanceof Promise || onTrace || pace) {
-        return this.#submitSlowly(programs.slice(index), bound, symbols, signal);
-      }
+      if (bound instanceof Promise) throw new NearfieldError('internal', 'Resident weights come at once');
       this.#submit(prepared, bound, symbols);
     }
     return undefined;
   }
 
-  /** As weights come, and where a trace or gaps are wanted one after the other; `bound` are the first one's. */
-  async #submitSlowly(
+  /** One when the one before has run: its weights then make room for others, its time is known, a gap may follow. */
+  async #submitInTurn(
     programs: readonly Prepared[],
-    bound: BoundWeights,
     symbols: readonly number[],
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const { weights, onTrace, pace } = this.#options;
-    let next: BoundWeights | undefined = bound;
     for (const prepared of programs) {
       const { segment } = prepared.program;
-      const packed = await (next ?? weights.bind(segment));
-      next = undefined;
-      await pace?.gap();
-      this.#throwIfStopped(signal);
-      const startMs = performance.now();
-      this.#submit(prepared, packed, symbols);
-      if (!onTrace && !pace) continue;
-      await this.#ticket.settled();
-      const durationMs = performance.now() - startMs;
-      pace?.worked(durationMs);
-      onTrace?.({ name: segment.stage, startMs, durationMs, rows: symbols[0] ?? 0 });
+      const bound = weights.bind(segment);
+      const packed = bound instanceof Promise ? await bound : bound;
+      try {
+        await pace?.gap();
+        this.#throwIfStopped(signal);
+        const startMs = performance.now();
+        this.#submit(prepared, packed, symbols);
+        await this.#ticket.settled();
+        const durationMs = performance.now() - startMs;
+        pace?.worked(durationMs);
+        onTrace?.({ name: segment.stage, startMs, durationMs, rows: symbols[0] ?? 0 });
+      } finally {
+        weights.release(segment);
+      }
     }
   }
 

@@ -406,7 +406,7 @@ test('what a full context holds is told before a cache is opened', () => {
     const cache = openKvCache({ backend, layout, contextLength, budget: openBudget() });
     const sequence = cache.openSequence();
     for (let row = 0; row < contextLength; row++) sequence.append(row - 1);
-    assert.equal(cache.heldBytes, fullCacheBytes(layout, contextLength), `${contextLength} rows`);
+    assert.equal(cache.heldBytes, fullCacheBytes(pageBytes, contextLength), `${contextLength} rows`);
     cache.close();
   }
 });

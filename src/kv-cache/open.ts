@@ -26,8 +26,8 @@ export function openKvCache({ backend, layout, contextLength, budget }: KvCacheO
 }
 
 /** Bytes that a cache holds once one sequence fills the context. */
-export function fullCacheBytes(layout: PageLayout, contextLength: number): number {
-  return filledBytes(layout, pagesFor(contextLength));
+export function fullCacheBytes(pageBytes: number, contextLength: number): number {
+  return filledBytes(pageBytes, pagesFor(contextLength));
 }
 
 class PagedCache implements KvCache {

@@ -40,7 +40,7 @@ const slabPages = (pageBytes: number, pagesPerSequence: number): number =>
   Math.max(1, Math.min(pagesPerSequence, Math.floor(slabBytesWanted / pageBytes)));
 
 /** What a pool holds when one sequence has all its pages. */
-export function filledBytes({ pageBytes }: PageLayout, pagesPerSequence: number): number {
+export function filledBytes(pageBytes: number, pagesPerSequence: number): number {
   const pages = slabPages(pageBytes, pagesPerSequence);
   return Math.ceil(pagesPerSequence / pages) * pages * pageBytes;
 }

@@ -81,9 +81,9 @@ export function decideResidency(
   const enough = budgetFor(smallest);
   throw new NearfieldError(
     'out-of-budget',
-    `A memory budget of ${printBytes(shares.limitBytes)} is too small even to stream the weights: one layer at a time takes ` +
-      `${printBytes(smallest.totalBytes)}, all else ${printBytes(enough - smallest.totalBytes)}; ` +
-      `a budget of ${enough} bytes (${printBytes(enough)}) would do`,
+    `No room for weights: streamed one layer at a time they take ${printBytes(smallest.totalBytes)}, all else takes ` +
+      `${printBytes(enough - smallest.totalBytes)}, and the limit is ${printBytes(shares.limitBytes)}; ` +
+      `a memory budget of ${enough} bytes (${printBytes(enough)}) would do`,
   );
 }
 

@@ -7,6 +7,7 @@ import type { Segment } from '../plan.ts';
 import type { Weights } from '../weights.ts';
 
 export class ResidentWeights implements Weights {
+  readonly isStreamed = false;
   readonly rows = undefined;
   readonly #backend: Backend;
   readonly #packed: Map<string, PackedWeight>;

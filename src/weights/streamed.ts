@@ -40,6 +40,7 @@ interface Binding {
 }
 
 export class StreamedWeights implements Weights {
+  readonly isStreamed = true;
   readonly #parts: StreamedParts;
   readonly #ring: SlotRing;
   readonly #bindings = new WeakMap<Segment, Binding>();

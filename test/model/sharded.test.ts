@@ -190,7 +190,7 @@ test('what does not fit is refused before anything is loaded', async () => {
     });
   await assert.rejects(load(3 * 2 ** 20), {
     code: 'out-of-budget',
-    message: /^The model does not fit: [^\n]*$/,
+    message: /^No room for weights[^\n]*$/,
   });
   await assert.rejects(load(6 * 2 ** 20, 2 ** 20), {
     code: 'out-of-budget',

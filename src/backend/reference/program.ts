@@ -22,12 +22,13 @@ export interface Run {
 export class ReferenceProgram implements Program {
   readonly segment: Segment;
   readonly plan: Plan;
-  readonly #weightPlaces: ReadonlyMap<Value, number>;
+  /** By tensor name. */
+  readonly #weightPlaces: ReadonlyMap<string, number>;
 
   constructor(segment: Segment, plan: Plan) {
     this.segment = segment;
     this.plan = plan;
-    this.#weightPlaces = new Map(segment.weights.map((weight, place) => [weight, place]));
+    this.#weightPlaces = new Map(segment.weights.map(({ name }, place) => [name, place]));
   }
 
   /** One launch, to the end. */
@@ -51,7 +52,7 @@ export class ReferenceProgram implements Program {
 
   #operand(value: Value, kernel: Kernel, run: Run): Rows {
     if (value.kind === 'weight') {
-      const place = known(this.#weightPlaces.get(value), `slot of ${value.name}`);
+      const place = known(this.#weightPlaces.get(value.name), `slot of ${value.name}`);
       return known(run.weights[place], `weight ${value.name}`).rows;
     }
     const operand = known(

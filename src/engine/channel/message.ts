@@ -11,6 +11,7 @@ import type {
   MemoryReport,
   ModelInput,
   Prompt,
+  StreamingReport,
 } from '../../engine.ts';
 import type { CarriedError } from './carried-error.ts';
 
@@ -52,6 +53,7 @@ export interface EngineCalls {
   detokenize: Call<{ ids: readonly number[]; options: TextOptions<'detokenize'> }, string>;
   render: Call<{ messages: readonly ChatMessage[] }, string>;
   memory: Call<undefined, MemoryReport>;
+  streaming: Call<undefined, StreamingReport | undefined>;
   openSession: Call<undefined, SessionHandle>;
   restore: Call<{ bytes: Uint8Array }, SessionHandle>;
   tokens: Call<OfSession, readonly number[]>;

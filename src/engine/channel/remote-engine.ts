@@ -9,6 +9,7 @@ import type {
   MemoryReport,
   ModelInput,
   Session,
+  StreamingReport,
 } from '../../engine.ts';
 import { CallClient } from './call-client.ts';
 import { absoluteAssets, engineScript } from './engine-script.ts';
@@ -106,6 +107,10 @@ class RemoteEngine implements Engine {
 
   memory(): Promise<MemoryReport> {
     return this.#client.call('memory', undefined).answer;
+  }
+
+  streaming(): Promise<StreamingReport | undefined> {
+    return this.#client.call('streaming', undefined).answer;
   }
 
   /** Calls that are under way reject with `aborted`. */
