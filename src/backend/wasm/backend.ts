@@ -108,8 +108,7 @@ class WasmBackend implements Shard {
   }
 
   allocateAt(offset: number, byteLength: number, purpose: string): WasmRegion {
-    this.#memory.allocateAt(offset, byteLength, purpose);
-    this.#memory.view(offset, byteLength).fill(0);
+    this.#memory.allocateZerosAt(offset, byteLength, purpose);
     this.#regionBytes += byteLength;
     return { offset, addressWords: offset / 4, byteLength };
   }

@@ -45,6 +45,30 @@ test('random allocations, at any offset that is free, never overlap and all come
   assert.equal(memory.allocate(40 * mebibyte, 'all of it'), whole);
 });
 
+test('zeros are zeros where something was before, and beside it', () => {
+  const memory = new LinearMemory(65536, true, 64 * mebibyte);
+  const before = memory.allocate(1000, 'before');
+  const dirty = memory.allocate(mebibyte, 'dirty');
+  for (const [offset, size] of [
+    [before, 1000],
+    [dirty, mebibyte],
+  ] as const) {
+    memory.view(offset, size).fill(7);
+  }
+  memory.release(dirty);
+  const whole = 9 * mebibyte;
+  const offset = memory.freeOffset(whole, 0);
+  assert.equal(offset, dirty);
+  memory.allocateZerosAt(offset, whole, 'zeros');
+  assert.ok(memory.view(offset, whole).every((byte) => byte === 0));
+  assert.ok(memory.view(before, 1000).every((byte) => byte === 7));
+  memory.view(offset, whole).fill(9);
+  memory.release(offset);
+  const [low, high] = [memory.freeOffset(500, 0), memory.freeOffset(700, 20 * mebibyte)];
+  for (const place of [low, high]) memory.allocateZerosAt(place, 500, 'zeros');
+  assert.ok([low, high].every((place) => memory.view(place, 500).every((byte) => byte === 0)));
+});
+
 test('a memory ends where it is told to', () => {
   const memory = new LinearMemory(65536, true, 2 * mebibyte);
   assert.ok(memory.roomBytes < 2 * mebibyte && memory.roomBytes > mebibyte);

@@ -28,6 +28,8 @@ export class LinearMemory {
   /** Undefined once closed. */
   #memory: WebAssembly.Memory | undefined;
   #end: number;
+  /** What lies from here on has never been given out. */
+  #fresh: number;
   #bytes: Uint8Array;
 
   /** Everything below `reservedBytes` belongs to the control block and the kernels' constants. */
@@ -47,6 +49,7 @@ export class LinearMemory {
     this.#limitBytes = maximum * pageBytes;
     this.#reservedBytes = reservedBytes;
     this.#end = initial * pageBytes;
+    this.#fresh = this.#end;
     this.#bytes = new Uint8Array(this.#memory.buffer);
   }
 
@@ -107,6 +110,14 @@ export class LinearMemory {
     ];
     this.#free.splice(index, 1, ...parts.filter((part) => part.byteLength > 0));
     this.#taken.set(offset, size);
+    this.#fresh = Math.max(this.#fresh, offset + size);
+  }
+
+  /** As `allocateAt`; the bytes are zero. What was never given out is zero without being touched, and costs nothing so far. */
+  allocateZerosAt(offset: number, byteLength: number, purpose: string): void {
+    const stale = Math.min(this.#fresh - offset, byteLength);
+    this.allocateAt(offset, byteLength, purpose);
+    if (stale > 0) this.view(offset, stale).fill(0);
   }
 
   release(offset: number): void {
