@@ -3,6 +3,10 @@
  * emits it. Output is the same, token for token, whatever the proposer.
  */
 import { NearfieldError } from './base/error.ts';
+import { AdaptiveFallback } from './decoder/adaptive-fallback.ts';
+import { CostFallback, type CostFallbackOptions } from './decoder/cost-fallback.ts';
+import type { Fallback } from './decoder/fallback.ts';
+import { FixedFallback } from './decoder/fixed-fallback.ts';
 import { PlainProposer } from './decoder/plain.ts';
 import type { Sampling } from './decoder/sampling-options.ts';
 import { TreeProposer } from './decoder/tree-proposer.ts';
@@ -66,9 +70,19 @@ export interface DraftModel {
   openSequence(): Sequence;
 }
 
-/** When the draft stops and the target verifies: `adaptive` by the tree's confidence (LLMCad), `cost` by measured times. */
-export const fallbackNames = ['adaptive', 'cost'] as const;
-export type FallbackName = (typeof fallbackNames)[number];
+/** When the draft stops and the target verifies. */
+const fallbacks = {
+  /** By the tree's confidence, as in LLMCad. */
+  adaptive: () => new AdaptiveFallback(),
+  /** By measured times. */
+  cost: (costs) => new CostFallback(costs),
+  /** After so many tokens, one after the other or in branches; for comparison with the others. */
+  chain: () => new FixedFallback({ nodes: 6, branching: 1 }),
+  bush: () => new FixedFallback({ nodes: 12, branching: 0.3 }),
+} as const satisfies Record<string, (costs: CostFallbackOptions) => Fallback>;
+
+export type FallbackName = keyof typeof fallbacks;
+export const fallbackNames = Object.keys(fallbacks) as readonly FallbackName[];
 export const defaultFallback: FallbackName = 'cost';
 
 /** What speculation came to in one decoding; `DecodeStats` has what was proposed and accepted. */
@@ -210,12 +224,16 @@ const proposers = {
   auto: (options) => new TreeProposer('auto', { ...treeOptions(options), mustPay: true }),
 } as const satisfies Record<string, (options: ProposerOptions) => Proposer>;
 
-function treeOptions({
-  draft,
-  fallback = defaultFallback,
-  clock = () => performance.now(),
-}: ProposerOptions) {
-  return { draft, fallback, clock, mustPay: false };
+/** Throws `unsupported` for a fallback that is not in the table. */
+function treeOptions(options: ProposerOptions) {
+  const { draft, fallback = defaultFallback, clock = () => performance.now() } = options;
+  if (Object.hasOwn(fallbacks, fallback)) {
+    return { draft, fallback, openFallback: fallbacks[fallback], clock, mustPay: false };
+  }
+  throw new NearfieldError(
+    'unsupported',
+    `There is no fallback named '${fallback}'; choose from ${fallbackNames.join(', ')}`,
+  );
 }
 
 export type ProposerName = keyof typeof proposers;

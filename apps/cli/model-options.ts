@@ -82,7 +82,7 @@ export function addDecoderOptions(command: Command): Command {
     .addOption(
       new Option(
         '--fallback <name>',
-        'when the draft stops and the model verifies: by measured times, or by confidence',
+        'when the draft stops and the model verifies: cost by measured times, adaptive by confidence; chain and bush at a fixed size, to compare with',
       )
         .choices(fallbackNames)
         .default(defaultFallback),

@@ -13,7 +13,7 @@ const binEnds: readonly number[] = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 
 /** Believed by rank before anything was seen. */
 const assumed: readonly number[] = [0.6, 0.12, 0.05, 0.03, 0.02, 0.015];
 const assumedWeight = 4;
-const statedWeight = 6;
+const statedWeight = 12;
 const fading = 0.995;
 /** Where nothing was asked of the draft, what is known about it grows old faster. */
 const unusedFading = 0.98;

@@ -12,9 +12,8 @@ import type {
   TokenTree,
   VerifiedPass,
 } from '../decoder.ts';
-import { AdaptiveFallback } from './adaptive-fallback.ts';
 import { CandidateTree } from './candidate-tree.ts';
-import { CostFallback } from './cost-fallback.ts';
+import type { CostFallbackOptions } from './cost-fallback.ts';
 import type { Fallback } from './fallback.ts';
 import { PastBranches } from './past-branches.ts';
 import { SpeculationAccount } from './speculation-account.ts';
@@ -26,7 +25,9 @@ import { TreeDrafter } from './tree-drafter.ts';
 export interface TreeProposerOptions {
   /** Without one, only the past proposes. */
   readonly draft?: DraftModel | undefined;
+  /** For reports. */
   readonly fallback: FallbackName;
+  readonly openFallback: (costs: CostFallbackOptions) => Fallback;
   /** Whether it keeps an account, so that it costs little where it is of no use. */
   readonly mustPay: boolean;
   /** Milliseconds. */
@@ -53,12 +54,14 @@ export class TreeProposer implements Proposer {
   #spentBefore = 0;
 
   constructor(name: string, options: TreeProposerOptions) {
-    const { draft, clock, mustPay, fallback } = options;
+    const { draft, clock, mustPay, fallback, openFallback } = options;
     this.name = name;
     this.#options = options;
     this.#drafter = draft && new TreeDrafter(draft, clock);
-    const costs = { target: this.#targetCosts, draft: () => this.#activeDrafter?.timeline.costs };
-    this.#fallback = fallback === 'cost' ? new CostFallback(costs) : new AdaptiveFallback();
+    this.#fallback = openFallback({
+      target: this.#targetCosts,
+      draft: () => this.#activeDrafter?.timeline.costs,
+    });
     this.#account = mustPay ? new SpeculationAccount() : undefined;
     this.#record = new SpeculationRecord(fallback, this.#drafter);
   }
