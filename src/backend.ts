@@ -99,7 +99,7 @@ export interface Backend {
    * graph's symbols: `[T, R]`. A failure is the ticket's; throws `internal` for a program of another backend.
    */
   submit(program: Program, bindings: Bindings, symbols: readonly number[], ticket: Ticket): void;
-  /** Threads that compute, for reports. */
+  /** Threads that compute, for reports; where the backend chooses their number, those of a short step at present. */
   readonly threads: number;
   /** Bytes now held, by purpose. */
   memory(): { readonly weightBytes: number; readonly regionBytes: number };

@@ -18,7 +18,8 @@ import { weightSize } from './packing.ts';
 import { TapeProgram } from './program.ts';
 import { openShards, type Shard } from './sharded-backend.ts';
 import { SingleThread } from './single-thread.ts';
-import type { TapeRunner } from './tape-runner.ts';
+import type { Tape, TapeRunner } from './tape-runner.ts';
+import { ThreadTuner } from './thread-tuner.ts';
 import { ThreadPool } from './threads.ts';
 
 /** A few bytes are copied one by one: a view of them would be garbage for each token. */
@@ -52,8 +53,9 @@ async function openMachine(options: BackendOptions): Promise<WasmBackend> {
   const kernels = instantiateKernels(module, memory.memory);
   const dots = known(dotVariants[kernels.dotVariant()], 'dot product');
   const script = computeScript(options.assets);
+  const choice = options.threads === undefined ? new ThreadTuner<Tape>(threads) : undefined;
   const runner = shared
-    ? await ThreadPool.open({ module, memory: memory.memory, kernels, threads, script })
+    ? await ThreadPool.open({ module, memory: memory.memory, kernels, threads, script, choice })
     : new SingleThread(kernels);
   return new WasmBackend(memory, runner, dots);
 }
@@ -73,7 +75,6 @@ interface WasmWeight extends PackedWeight {
 
 class WasmBackend implements Shard {
   readonly name = 'wasm';
-  readonly threads: number;
   readonly #memory: LinearMemory;
   readonly #descriptions: ReadonlyMap<number, number>;
   readonly #dots: DotVariant;
@@ -86,8 +87,11 @@ class WasmBackend implements Shard {
     this.#dots = dots;
     this.#memory = memory;
     this.#threads = runner;
-    this.threads = runner.threads;
     this.#descriptions = writeDescriptions(memory);
+  }
+
+  get threads(): number {
+    return this.#runner.threads;
   }
 
   get #runner(): TapeRunner {

@@ -18,6 +18,7 @@ export const controlWords = {
   scratchBytes: at(114),
   tapeSleepers: at(116),
   wanted: at(119),
+  since: at(120),
   ring: at(128),
   givenRing: at(192),
   times: at(256),

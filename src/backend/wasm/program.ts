@@ -99,7 +99,8 @@ export class TapeProgram implements Program {
       step,
       weights: weights.map((weight) => weight.offset),
     });
-    const fresh = { arena, step, weights, symbols: [...symbols], microseconds: untimed };
+    const rows = symbols[0] ?? 0;
+    const fresh = { arena, step, weights, symbols: [...symbols], rows, microseconds: untimed };
     Object.assign(instance, fresh);
     return instance;
   }

@@ -52,7 +52,6 @@ interface Submit {
 
 class ShardedBackend implements Backend {
   readonly name: string;
-  readonly threads: number;
   readonly #shards: readonly Shard[];
   readonly #first: Shard;
   readonly #memoryOf = new WeakMap<PackedWeight, number>();
@@ -67,7 +66,10 @@ class ShardedBackend implements Backend {
     this.#shards = shards;
     this.#first = known(shards[0], 'memory');
     this.name = this.#first.name;
-    this.threads = this.#first.threads;
+  }
+
+  get threads(): number {
+    return this.#first.threads;
   }
 
   describe(): Capability {

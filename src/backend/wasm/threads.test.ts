@@ -31,7 +31,9 @@ interface Machine {
   clear(): void;
 }
 
-type PoolOptions = Pick<ThreadPoolOptions, 'shortUs' | 'patienceUs'> & { readonly script?: WorkerScript };
+type PoolOptions = Pick<ThreadPoolOptions, 'shortUs' | 'patienceUs' | 'choice'> & {
+  readonly script?: WorkerScript;
+};
 
 async function openMachine(threads: number, options: PoolOptions | 'single' = {}): Promise<Machine> {
   const shared = options !== 'single';
@@ -171,6 +173,45 @@ describe('tapes', { skip }, () => {
     });
   }
 
+  test('threads that a tape leaves out, and that come back, run each entry of theirs once', async () => {
+    let state = 1;
+    const random = (below: number): number => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return Math.floor((state / 2 ** 32) * below);
+    };
+    let next = 3;
+    const learnt = new Set<number>();
+    const choice = {
+      get count() {
+        return next;
+      },
+      threadsFor: () => next,
+      took: () => void learnt.add(next),
+    };
+    const { runner, counting, count } = await openMachine(3, { choice, patienceUs: 1000 });
+    const tapes = [counting(1), counting(20), counting(150)];
+    let expected = 0;
+    for (let round = 0; round < 150; round++) {
+      const tickets = [new Ticket(), new Ticket()];
+      for (const ticket of tickets) {
+        for (const [index, tape] of tapes.entries()) {
+          next = 1 + random(3);
+          tape.rows = [1, 8, 100][random(3)] ?? 1;
+          // On the caller's thread, or given to the worker with others behind it.
+          tape.microseconds = random(4) === 0 ? untimed : 100;
+          runner.submit(tape, ticket);
+          expected += [1, 20, 150][index] ?? 0;
+        }
+      }
+      for (const ticket of tickets) await ticket.settled();
+      assert.equal(count(), expected);
+      // Long enough to sleep, now and then.
+      if (round % 20 === 0) await delay(1);
+    }
+    assert.deepEqual([...learnt].sort(), [1, 2, 3]);
+    await runner.close();
+  });
+
   test('without shared memory: short tapes at once, long ones in slices, cancels between them', async () => {
     const { runner, counting, count, clear } = await openMachine(1, 'single');
     const [long, short] = [counting(2000), counting(5)];
@@ -218,7 +259,7 @@ describe('tapes', { skip }, () => {
         parentPort.postMessage('ready');
         const control = new Int32Array(memory.buffer);
         const end = () => Atomics.load(control, ${controlWords.submitted}) > 0 && setTimeout(() => process.exit(7), 100);
-        if (thread === 1) setInterval(end, 1);
+        setInterval(thread === 1 ? end : () => {}, 1);
       });`;
     const script = workerScript(
       'compute-worker',

@@ -10,11 +10,15 @@ import { firstMessage, type WorkerScript } from '../../base/worker-script.ts';
 import { CallerThread } from './caller-thread.ts';
 import { type ComputeStart, controlWords, type KernelExports, ringLength } from './control.ts';
 import { type Tape, type TapeRunner, untimed } from './tape-runner.ts';
+import type { ThreadChoice } from './thread-tuner.ts';
 
 /** How often waiting threads are woken in case a notification was lost on the way. */
 const pulseMs = 100;
 /** Of a tape on the caller's thread: the clock is asked after so many entries, and it is left to the worker after so long. */
 const [entriesBetweenLooks, longestUs] = [32, 25_000];
+
+/** Up to so many rows a step is bound by memory. */
+const fewRows = 16;
 
 /** One of the `ringLength` tapes that may be under way. */
 interface Slot {
@@ -30,6 +34,8 @@ export interface ThreadPoolOptions {
   readonly kernels: KernelExports;
   readonly threads: number;
   readonly script: WorkerScript;
+  /** How many of them compute steps of few rows; without it all do. */
+  readonly choice?: ThreadChoice<Tape> | undefined;
   /** Tapes below this run on the caller's thread, where it may wait for the others; 0: none does. */
   readonly shortUs?: number;
   /** How long the caller waits at a barrier before it leaves the tape to thread 0's worker. */
@@ -37,7 +43,9 @@ export interface ThreadPoolOptions {
 }
 
 export class ThreadPool implements TapeRunner {
-  readonly threads: number;
+  readonly #choice: ThreadChoice<Tape> | undefined;
+  /** Threads that compute the tapes submitted now. */
+  #computing: number;
   readonly #control: Int32Array;
   readonly #caller: CallerThread;
   readonly #workers: readonly HostWorker[];
@@ -59,7 +67,8 @@ export class ThreadPool implements TapeRunner {
     this.#caller = new CallerThread(kernels, patienceUs);
     this.#workers = workers;
     this.#shortUs = canBlock() ? shortUs : 0;
-    this.threads = workers.length;
+    this.#computing = workers.length;
+    this.#choice = options.choice;
     for (const worker of workers) worker.onError((error) => this.#fail(error));
   }
 
@@ -91,6 +100,10 @@ export class ThreadPool implements TapeRunner {
     }
   }
 
+  get threads(): number {
+    return this.#choice?.count ?? this.#workers.length;
+  }
+
   submit(tape: Tape, ticket: Ticket): void {
     if (this.#failure) {
       ticket.fail(this.#failure);
@@ -101,6 +114,7 @@ export class ThreadPool implements TapeRunner {
     if (((this.#submitted - this.#settled) | 0) >= ringLength - 2) {
       throw new NearfieldError('internal', `More than ${ringLength - 2} tapes are under way`);
     }
+    if (isAlone && this.#choice) this.#employ(threadsFor(tape, this.#choice, this.#workers.length));
     const slot = slotOf(this.#submitted);
     this.#send(tape.address);
     const from = isAlone && tape.microseconds < this.#shortUs ? this.#compute(tape) : tape.address;
@@ -156,10 +170,31 @@ export class ThreadPool implements TapeRunner {
     Atomics.notify(control, controlWords.given);
   }
 
+  /** Sets how many threads compute from now on, when every tape is done. The others sleep. */
+  #employ(count: number): void {
+    if (count === this.#computing) return;
+    const control = this.#control;
+    Atomics.store(control, controlWords.since, this.#submitted);
+    Atomics.store(control, controlWords.threads, count);
+    if (count > this.#computing) Atomics.notify(control, controlWords.threads);
+    this.#computing = count;
+  }
+
+  /** What a run with the threads that compute now has taken. */
+  #learn(tape: Tape, us: number): void {
+    if (tape.rows === 1 && this.#choice?.threadsFor(tape) === this.#computing) this.#choice.took(tape, us);
+  }
+
   /** In thread 0's place. Returns 0 when the tape is done, else where its worker has to go on. */
   #compute(tape: Tape): number {
     try {
-      return this.#caller.run(tape, tape.address, entriesBetweenLooks, longestUs);
+      if (!this.#choice || tape.rows !== 1) {
+        return this.#caller.run(tape, tape.address, entriesBetweenLooks, longestUs);
+      }
+      const beganMs = performance.now();
+      const from = this.#caller.run(tape, tape.address, entriesBetweenLooks, longestUs);
+      if (from === 0) this.#learn(tape, (performance.now() - beganMs) * 1000);
+      return from;
     } catch (cause) {
       this.#fail(cause instanceof Error ? cause : new Error(String(cause)));
       throw this.#failure;
@@ -202,6 +237,7 @@ export class ThreadPool implements TapeRunner {
       const { tape, ticket, isCancelled } = entry;
       tape.underWay--;
       tape.microseconds = isCancelled ? untimed : (this.#control[controlWords.times + slot] ?? untimed);
+      if (tape.microseconds < untimed) this.#learn(tape, tape.microseconds);
       ticket.end(isCancelled ? new NearfieldError('aborted', 'Aborted by the caller') : undefined);
     }
     if (this.#settled === this.#submitted) this.#pulse.rest();
@@ -218,9 +254,8 @@ export class ThreadPool implements TapeRunner {
 
   #beat(): void {
     if (this.#settled === this.#submitted) return;
-    for (const word of [controlWords.submitted, controlWords.given, controlWords.generation]) {
-      Atomics.notify(this.#control, word);
-    }
+    const { submitted, given, generation, threads } = controlWords;
+    for (const word of [submitted, given, generation, threads]) Atomics.notify(this.#control, word);
     void this.#watchFinished();
   }
 
@@ -237,6 +272,12 @@ export class ThreadPool implements TapeRunner {
 }
 
 const slotOf = (number: number): number => number & (ringLength - 1);
+
+/** Many rows are bound by arithmetic, of which all threads do their part. */
+function threadsFor(tape: Tape, choice: ThreadChoice<Tape>, most: number): number {
+  if (tape.rows === 1) return choice.threadsFor(tape);
+  return tape.rows <= fewRows ? choice.count : most;
+}
 
 /** Resolves when the word is no longer `value`, and sometimes before. */
 async function changed(words: Int32Array, index: number, value: number): Promise<void> {

@@ -2,7 +2,7 @@
 import { attention } from './attention';
 import { add, argmax, gatedSilu, selectRows } from './elementwise';
 import { embed } from './embed';
-import { arrive, finishTape, handedOver, handOver, mustStop, nextTape, pass, scratchOf, tellHost } from './machine';
+import { arrive, awaitTape, finishTape, handedOver, handOver, mustStop, pass, scratchOf, tapeOf, tellHost } from './machine';
 import { matmul } from './matmul';
 import { rmsNorm } from './norm';
 import { pack, packFloats } from './pack';
@@ -53,7 +53,8 @@ const UNTIMED: i32 = 1000000000;
 /** A thread's life: tape after tape, until a tape address of 0. */
 export function serve(thread: i32): void {
   for (let seen = 0; ; seen++) {
-    const tape = nextTape(thread, seen);
+    seen = awaitTape(thread, seen);
+    const tape = tapeOf(thread, seen);
     if (tape == 0) return;
     if (thread != 0) {
       walk(tape, thread, 0, 0, -1);

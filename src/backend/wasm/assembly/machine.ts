@@ -7,6 +7,7 @@
  *        112 threads           113 scratch base    114 scratch bytes per thread
  *        115 sleepers at the barrier    116 sleepers for a tape, but thread 0    117 whether thread 0 sleeps for one
  *        118 generation at which a tape was handed over                          119 number of the tape the host waits for
+ *        120 tapes submitted when the number of threads was last changed
  *        128… ring of 64 tape addresses            192… thread 0's ring          256… microseconds of the last 64 tapes
  *
  * Words that different threads write often lie 64 bytes apart. Numbers of tapes and generations may wrap. A generation's
@@ -28,6 +29,7 @@ const TAPE_SLEEPERS: usize = CONTROL + 116 * 4;
 const THREAD_0_SLEEPS: usize = CONTROL + 117 * 4;
 const HANDED_OVER: usize = CONTROL + 118 * 4;
 const WANTED: usize = CONTROL + 119 * 4;
+const SINCE: usize = CONTROL + 120 * 4;
 const RING: usize = CONTROL + 128 * 4;
 const GIVEN_RING: usize = CONTROL + 192 * 4;
 const TIMES: usize = CONTROL + 256 * 4;
@@ -92,15 +94,33 @@ function hasChanged(address: usize, value: i32, spins: i32, sleepers: usize, pat
   return inTime || atomic.load<i32>(address) != value;
 }
 
-/** The tape that follows the `seen` that this thread has run, once there is one; 0 asks it to leave. */
-export function nextTape(thread: i32, seen: i32): usize {
-  const slot = <usize>(seen & 63) * 4;
+/**
+ * Waits for the next tape that this thread has a part in; returns its number, `seen` or above: where fewer threads compute
+ * it sleeps, and passes over the tapes of that time. The host changes the number of threads when every tape is done, and
+ * says before it from which tape on it holds: so a thread that counts now counts until it has run that tape.
+ */
+export function awaitTape(thread: i32, seen: i32): i32 {
   if (thread == 0) {
     hasChanged(GIVEN, seen, SPINS, THREAD_0_SLEEPS, -1);
-    return <usize>load<u32>(GIVEN_RING + slot);
+    return seen;
   }
-  hasChanged(SUBMITTED, seen, TAPE_SPINS, TAPE_SLEEPERS, -1);
-  return <usize>load<u32>(RING + slot);
+  for (;;) {
+    hasChanged(SUBMITTED, seen, TAPE_SPINS, TAPE_SLEEPERS, -1);
+    const threads = atomic.load<i32>(THREADS);
+    if (thread >= threads) {
+      atomic.wait<i32>(THREADS, threads, -1);
+      continue;
+    }
+    const since = atomic.load<i32>(SINCE);
+    if (seen - since >= 0) break;
+    seen = since;
+  }
+  return seen;
+}
+
+/** The tape of this number; 0 asks the thread to leave. */
+export function tapeOf(thread: i32, number: i32): usize {
+  return <usize>load<u32>((thread == 0 ? GIVEN_RING : RING) + <usize>(number & 63) * 4);
 }
 
 /** Thread 0 gives its place in the tape away, between its arrival at a barrier and the barrier's opening. */
