@@ -67,7 +67,7 @@ const failing: readonly Case[] = [
   { parameters: ['run', '-p', 'a king '.repeat(20), '--context', '8'], code: 1, says: /context 8/ },
   { parameters: ['run', '--prompt-ids', '1,4096'], code: 1, says: /4096/ },
   { parameters: ['run', '-p', 'x', '--logit-bias', '4096=1'], code: 1, says: /4096/ },
-  { parameters: ['run', '-p', 'x', '--memory-budget', '1MB'], code: 1, says: /budget of 4\d{6} bytes/ },
+  { parameters: ['run', '-p', 'x', '--memory-budget', '1MB'], code: 1, says: /budget of 5\d{6} bytes/ },
   { parameters: ['run', '-f', '/does/not/exist'], code: 1, says: /Cannot read \/does\/not\/exist/ },
   { parameters: ['run', '-f', tmpdir()], code: 1, says: /folder/ },
   { parameters: ['run', '-p', 'x', '--trace', '/does/not/exist'], code: 1, says: /Cannot write/ },
