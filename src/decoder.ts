@@ -91,6 +91,7 @@ export interface SpeculationStats {
   /** Passes of the target over a tree that was not empty. */
   readonly verifications: number;
   readonly draftPasses: number;
+  /** Of those that the target waited for. */
   readonly draftMs: number;
   /** Why the draft did not go on to the end. */
   readonly draftEnd: 'context-full' | 'out-of-budget' | undefined;

@@ -170,6 +170,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly decoder?: ProposerName;
   /** When a draft stops and the model verifies: by measured times (`cost`, default), or by confidence alone. */
   readonly fallback?: FallbackName;
+  /** Whether the draft goes on while the model's weights are read from disk in the middle of a pass. Default: yes. */
+  readonly idleDrafting?: boolean;
   /**
    * Also shows what will probably follow while the model still verifies it: items marked `provisional`, taken back by an
    * item with `retracted` before the model's own tokens come. Default: no.

@@ -10,6 +10,7 @@ import {
   Engine,
   type FallbackName,
   fallbackNames,
+  type GenerateOptions,
   type LoadOptions,
   type Priority,
   type ProposerName,
@@ -36,6 +37,8 @@ export interface DecoderFlags {
   readonly decoder: ProposerName;
   readonly fallback: FallbackName;
   readonly priority: Priority;
+  /** False after `--no-idle-drafting`. */
+  readonly idleDrafting: boolean;
   readonly trace?: string;
 }
 
@@ -92,6 +95,7 @@ export function addDecoderOptions(command: Command): Command {
         .choices(priorityNames)
         .default('throughput'),
     )
+    .option('--no-idle-drafting', 'let the draft rest while layers of the model are read from disk')
     .option('--trace <file>', 'write what ran when, for chrome://tracing or ui.perfetto.dev');
 }
 
@@ -138,6 +142,11 @@ export async function loadModel(
   } finally {
     bar.clear();
   }
+}
+
+/** What shapes a generation's speed, in the library's words. */
+export function decoderOptionsOf({ decoder, fallback, idleDrafting }: DecoderFlags): GenerateOptions {
+  return { decoder, fallback, idleDrafting };
 }
 
 /** The flags in the library's words. */

@@ -1,5 +1,6 @@
 /** What speculation came to, for `--json` and `--verbose`. */
-import type { GenerationResult } from '../../src/index.ts';
+import { printBytes } from '../../src/base/print-bytes.ts';
+import type { GenerationResult, StreamingReport } from '../../src/index.ts';
 
 const share = (part: number, whole: number): number => (whole > 0 ? part / whole : 0);
 
@@ -41,4 +42,15 @@ export function speculationLines({ decoder, tokens }: GenerationResult): string[
     lines.push(`α of late: ${shown.join(' ')}`);
   }
   return lines;
+}
+
+/** Since the model was loaded: the prompt's passes are in it. */
+export function streamingLine({
+  passes,
+  bytesRead,
+  hiddenReadShare,
+  hiddenComputeShare,
+}: StreamingReport): string {
+  const percent = (value: number): string => `${(100 * value).toFixed(0)} %`;
+  return `streamed ${printBytes(bytesRead)} in ${passes} passes; of reading ${percent(hiddenReadShare)} while computing, of computing ${percent(hiddenComputeShare)} while reading`;
 }

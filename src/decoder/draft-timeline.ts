@@ -5,6 +5,7 @@
  */
 import { known } from '../base/error.ts';
 import type { DraftModel } from '../decoder.ts';
+import type { Step, StepResult } from '../executor.ts';
 import type { Sequence } from '../kv-cache.ts';
 import type { LogitRow } from './logits.ts';
 import { StepCosts } from './step-costs.ts';
@@ -17,6 +18,18 @@ export interface GuessedRow {
   readonly position: number;
   /** Cache row of its parent. */
   readonly parentRow: number;
+}
+
+export interface DraftSpent {
+  readonly ms: number;
+  readonly passes: number;
+}
+
+/** How a pass is made. */
+export interface DraftPass {
+  readonly signal: AbortSignal | undefined;
+  /** In time that is left over: it counts for nothing, and says nothing of what a pass costs. */
+  readonly isIdle: boolean;
 }
 
 export interface ComputedRow {
@@ -33,18 +46,16 @@ export class DraftTimeline {
   #sequence: Sequence | undefined;
   /** Ids of the committed rows. */
   readonly #ids: number[] = [];
-  /** Of all passes. */
-  #elapsedMs = 0;
-  #passes = 0;
+  readonly #spent = { ms: 0, passes: 0 };
 
   constructor(model: DraftModel, clock: () => number) {
     this.#model = model;
     this.#clock = clock;
   }
 
-  /** Milliseconds spent in passes, and their number, since it was opened. */
-  get spent(): { readonly ms: number; readonly passes: number } {
-    return { ms: this.#elapsedMs, passes: this.#passes };
+  /** Passes since it was opened, and the milliseconds of those that the target waited for. */
+  get spent(): DraftSpent {
+    return { ...this.#spent };
   }
 
   /** Committed rows. */
@@ -80,11 +91,7 @@ export class DraftTimeline {
   }
 
   /** Computes and commits the next rows of `tokens`, at most `most`; the logits of the last token's once it is reached. */
-  async follow(
-    tokens: readonly number[],
-    most: number,
-    signal: AbortSignal | undefined,
-  ): Promise<LogitRow | undefined> {
+  async follow(tokens: readonly number[], most: number, pass: DraftPass): Promise<LogitRow | undefined> {
     const start = this.#ids.length;
     const fresh = tokens.slice(start, Math.min(tokens.length, start + most));
     if (fresh.length === 0) return undefined;
@@ -99,9 +106,7 @@ export class DraftTimeline {
     const select = isLast
       ? ({ kind: 'logits', rows: [rows.length - 1] } as const)
       : ({ kind: 'nothing' } as const);
-    const result = await this.#timed(rows.length, () =>
-      this.#model.executor.run({ rows, select }, signal ? { signal } : {}),
-    );
+    const result = await this.#run({ rows, select }, pass);
     const { logits } = result;
     const moves = sequence.commit(result.cacheRows);
     this.#ids.push(...fresh);
@@ -110,18 +115,13 @@ export class DraftTimeline {
   }
 
   /** Computes guesses in one pass; their rows stay pending. */
-  async compute(
-    guesses: readonly GuessedRow[],
-    signal: AbortSignal | undefined,
-  ): Promise<readonly ComputedRow[]> {
+  async compute(guesses: readonly GuessedRow[], pass: DraftPass): Promise<readonly ComputedRow[]> {
     const sequence = this.#open();
     const rows = guesses.map(({ token, position, parentRow }) => {
       return { sequence, token, position, parent: parentRow };
     });
     const select = { kind: 'logits', rows: rows.map((_, index) => index) } as const;
-    const { cacheRows, logits } = await this.#timed(rows.length, () =>
-      this.#model.executor.run({ rows, select }, signal ? { signal } : {}),
-    );
+    const { cacheRows, logits } = await this.#run({ rows, select }, pass);
     const width = this.vocabularySize;
     return guesses.map((_, index) => ({
       row: known(cacheRows[index], 'cache row of a guess'),
@@ -148,15 +148,16 @@ export class DraftTimeline {
     return this.#sequence;
   }
 
-  async #timed<T>(rows: number, pass: () => Promise<T>): Promise<T> {
+  async #run(step: Step, { signal, isIdle }: DraftPass): Promise<StepResult> {
     const began = this.#clock();
+    this.#spent.passes++;
     try {
-      const result = await pass();
-      if (rows <= mostPending) this.costs.observe(rows, this.#clock() - began);
+      const result = await this.#model.executor.run(step, signal ? { signal } : {});
+      const rowCount = step.rows.length;
+      if (!isIdle && rowCount <= mostPending) this.costs.observe(rowCount, this.#clock() - began);
       return result;
     } finally {
-      this.#elapsedMs += this.#clock() - began;
-      this.#passes++;
+      if (!isIdle) this.#spent.ms += this.#clock() - began;
     }
   }
 }

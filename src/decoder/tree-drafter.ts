@@ -2,8 +2,8 @@
 import { known, NearfieldError } from '../base/error.ts';
 import type { DecodingTerms, DraftModel } from '../decoder.ts';
 import { CandidateReader } from './candidate-reader.ts';
-import { CandidateTree } from './candidate-tree.ts';
-import { DraftTimeline } from './draft-timeline.ts';
+import type { CandidateTree } from './candidate-tree.ts';
+import { type DraftPass, DraftTimeline } from './draft-timeline.ts';
 import type { LogitRow } from './logits.ts';
 import { rankCount } from './rank-acceptance.ts';
 
@@ -14,7 +14,8 @@ export class TreeDrafter {
   readonly timeline: DraftTimeline;
   /** Set for the rest of a decoding once the draft cannot go on. */
   end: DraftEnd | undefined;
-  #terms: DecodingTerms | undefined;
+  /** Whether it has the tokens of the last `carryOver` in its vocabulary and its context. */
+  isFollowing = false;
   #reader: CandidateReader | undefined;
   #sharedIds = 0;
   /** Whose root is the last committed row of the timeline. */
@@ -27,47 +28,50 @@ export class TreeDrafter {
   }
 
   begin(terms: DecodingTerms): void {
-    this.#terms = terms;
     this.end = undefined;
     this.#sharedIds = Math.min(terms.vocabularySize, this.timeline.vocabularySize);
     this.#reader = new CandidateReader(terms.sampling, this.#sharedIds, rankCount);
   }
 
   /**
-   * A tree over `tokens` whose root is computed: the one before, as far as it came true, or a new one. `behind` where there
-   * are more rows to compute first than `mostRows`; undefined where the draft cannot follow.
+   * The tree of the time before, as far as it came true over `tokens`: its root is computed. Undefined where the root is
+   * not, or the draft cannot follow. `tokens` stays the loop's own list.
    */
-  async plant(
-    tokens: readonly number[],
-    mostRows: number,
-    signal: AbortSignal | undefined,
-  ): Promise<CandidateTree | 'behind' | undefined> {
-    if (!this.#canFollow(tokens)) return undefined;
+  async carryOver(tokens: readonly number[]): Promise<CandidateTree | undefined> {
+    this.isFollowing = this.#canFollow(tokens);
+    if (!this.isFollowing) return undefined;
     this.#tokens = tokens;
-    return this.#guarded(async () => {
-      const kept = await this.#carryOver(tokens);
-      this.#tree = kept;
-      if (kept) return kept;
-      const logits = await this.timeline.follow(tokens, mostRows, signal);
-      if (!logits) return 'behind';
-      const tree = new CandidateTree(known(tokens.at(-1), 'last token'), this.#known().endIds);
-      tree.computed(0, this.timeline.length - 1, this.#read(logits, tree, 0));
-      this.#tree = tree;
-      return tree;
-    });
+    this.#tree = await this.#guarded(() => this.#carryOver(tokens));
+    return this.#tree;
   }
 
-  /** Computes nodes of the frontier of the tree planted last, as many as there is room for. False where none could be. */
-  async compute(indices: readonly number[], signal: AbortSignal | undefined): Promise<boolean> {
-    const tree = known(this.#tree, 'tree of the draft');
+  /**
+   * Computes the root of a tree over the tokens of the last `carryOver`. False where there are more rows to compute first
+   * than `mostRows`, or the draft cannot go on (`end` tells).
+   */
+  async plant(tree: CandidateTree, mostRows: number, pass: DraftPass): Promise<boolean> {
+    if (!this.isFollowing) return false;
+    const planted = await this.#guarded(async () => {
+      const logits = await this.timeline.follow(this.#tokens, mostRows, pass);
+      if (!logits) return false;
+      tree.computed(0, this.timeline.length - 1, this.#read(logits, tree, 0));
+      this.#tree = tree;
+      return true;
+    });
+    return planted ?? false;
+  }
+
+  /** Computes nodes of the frontier of its tree, as many as there is room for. False where none could be. */
+  async compute(indices: readonly number[], pass: DraftPass): Promise<boolean> {
+    const tree = this.#tree;
     const fitting = indices.slice(0, Math.max(0, this.timeline.room));
-    if (fitting.length === 0 || this.end) return false;
+    if (!tree || fitting.length === 0 || this.end) return false;
     const done = await this.#guarded(async () => {
       const guesses = fitting.map((index) => {
         const { token, depth, parent } = tree.at(index);
         return { token, position: this.timeline.length - 1 + depth, parentRow: tree.at(parent).row };
       });
-      const computed = await this.timeline.compute(guesses, signal);
+      const computed = await this.timeline.compute(guesses, pass);
       for (const [place, index] of fitting.entries()) {
         const { row, logits } = known(computed[place], 'computed row');
         tree.computed(index, row, this.#read(logits, tree, index));
@@ -91,13 +95,10 @@ export class TreeDrafter {
   /** Gives the draft's memory back; false where it has none. */
   close(): boolean {
     const held = this.timeline.length > 0;
+    this.isFollowing = false;
     this.#tree = undefined;
     this.timeline.close();
     return held;
-  }
-
-  #known(): DecodingTerms {
-    return known(this.#terms, 'terms of the decoding');
   }
 
   #canFollow(tokens: readonly number[]): boolean {

@@ -3,6 +3,7 @@
  * merged where they agree. A fallback says how far the draft goes before the target verifies, and which nodes it verifies.
  */
 import { known } from '../base/error.ts';
+import { nextTurn } from '../base/platform.ts';
 import type {
   DecodingTerms,
   DraftModel,
@@ -78,8 +79,10 @@ export class TreeProposer implements Proposer {
     this.#account?.grow(Math.max(0, tokens.length - (this.#seenTokens ?? tokens.length)));
     this.#seenTokens = tokens.length;
     this.#spentBefore = this.#draftSpentMs;
-    const tree = (await this.#plant(tokens, signal)) ?? new CandidateTree(lastOf(tokens), this.#endIds);
+    const kept = await this.#activeDrafter?.carryOver(tokens);
+    const tree = kept ?? new CandidateTree(lastOf(tokens), this.#endIds);
     this.#tree = tree;
+    if (!kept && this.#fallback.wantsDraft()) await this.#plant(tree, () => this.#affordableRows(), signal);
     this.#past.addTo(tree, tokens, limit);
     while (computedNodes(tree) <= limit && (await this.#grow(tree, signal)));
     this.#chosen = this.#fallback.choose(tree, Math.min(limit, this.#affordableNodes()));
@@ -88,15 +91,19 @@ export class TreeProposer implements Proposer {
 
   async whileVerifying(signal: AbortSignal, onToken: () => void): Promise<void> {
     const [tree, drafter] = [this.#tree, this.#activeDrafter];
-    if (!tree || !drafter || tree.root.row < 0) return;
-    while (!signal.aborted) {
+    if (!tree || !drafter) return;
+    const pass = { signal, isIdle: true };
+    const work = async (): Promise<boolean> => {
+      if (tree.root.row < 0) return this.#plant(tree, () => mostRowsAtATime, signal, true);
       const tip = this.#tip(tree);
-      if (tip === undefined || !(await unlessAborted(drafter.compute([tip], signal)))) return;
+      if (tip === undefined || !(await drafter.compute([tip], pass))) return false;
       const [likeliest] = this.#branch(tree, tip);
-      if (likeliest === undefined) return;
-      tree.at(likeliest).isProvisional = true;
+      if (likeliest !== undefined) tree.at(likeliest).isProvisional = true;
       onToken();
-    }
+      return true;
+    };
+    // The target's reads are heard of between turns of the event loop, which short passes would not give back.
+    while (!signal.aborted && (await unlessAborted(work()))) await nextTurn();
   }
 
   /** The likeliest branch of what is being verified, and what was generated behind it since. */
@@ -166,21 +173,22 @@ export class TreeProposer implements Proposer {
     return this.#drafter?.timeline.spent.ms ?? 0;
   }
 
-  /** A tree whose root the draft has computed, where there is a draft that is wanted, paid for, and not at its end. */
+  /** Computes the root of a tree, and what leads there, so many rows at a time; false where the draft cannot, or may not. */
   async #plant(
-    tokens: readonly number[],
+    tree: CandidateTree,
+    rowsAtATime: () => number,
     signal: AbortSignal | undefined,
-  ): Promise<CandidateTree | undefined> {
-    const drafter = this.#activeDrafter;
-    if (!drafter || !this.#terms || !this.#fallback.wantsDraft()) return undefined;
-    for (;;) {
-      const most = this.#affordableRows(drafter);
-      if (most === 0) return undefined;
-      const tree = await drafter.plant(tokens, most, signal);
-      if (tree === 'behind') continue;
-      if (tree?.size === 0) this.#branch(tree, 0);
-      return tree;
+    isIdle = false,
+  ): Promise<boolean> {
+    for (const drafter = this.#drafter; drafter?.isFollowing; ) {
+      const most = rowsAtATime();
+      if (most === 0) return false;
+      if (await drafter.plant(tree, most, { signal, isIdle })) {
+        this.#branch(tree, 0);
+        return true;
+      }
     }
+    return false;
   }
 
   /** One pass of the draft; false where it is time to verify. */
@@ -189,7 +197,7 @@ export class TreeProposer implements Proposer {
     if (!drafter || tree.root.row < 0) return false;
     const indices = this.#fallback.next(tree);
     if (indices.length === 0 || this.#budgetMs() < drafter.timeline.costs.at(indices.length)) return false;
-    const isComputed = await drafter.compute(indices, signal);
+    const isComputed = await drafter.compute(indices, { signal, isIdle: false });
     if (isComputed) for (const index of indices) this.#branch(tree, index);
     return isComputed;
   }
@@ -221,10 +229,10 @@ export class TreeProposer implements Proposer {
     return Math.max(0, Math.floor(this.#budgetMs() / Math.max(rowMs, 1e-9)));
   }
 
-  #affordableRows({ timeline }: TreeDrafter): number {
-    if (!this.#account) return Number.POSITIVE_INFINITY;
+  #affordableRows(): number {
+    const costs = this.#drafter?.timeline.costs;
+    if (!this.#account || !costs) return Number.POSITIVE_INFINITY;
     const budget = this.#budgetMs();
-    const { costs } = timeline;
     if (!this.#targetCosts.isKnown || budget <= costs.at(1)) return 0;
     if (!costs.isKnown) return firstRows;
     const more = (budget - costs.at(1)) / Math.max(costs.rowMs, 1e-9);

@@ -105,16 +105,16 @@ export class LocalGeneration implements Generation {
     const cachedRows = await this.#prefill(promptTokens);
     const prefillMs = performance.now() - began;
     const { maxTokens = Number.POSITIVE_INFINITY, ignoreEnd, onPrompt: _, provisional, ...rest } = options;
-    const { stop, logprobs, signal, decoder: _decoder, fallback: _fallback, ...sampling } = rest;
+    const { stop, logprobs, signal, decoder: _d, fallback: _f, idleDrafting = true, ...sampling } = rest;
     const proposer = this.#hold.openProposer(options);
     const foreseen = provisional ? new ForeseenTokens() : undefined;
     const leaving = new AbortController();
     const ending = foreseen ? AbortSignal.any([leaving.signal, ...(signal ? [signal] : [])]) : signal;
-    const { hasIdleTime } = this.#parts;
+    const hasIdleTime = () => idleDrafting && this.#parts.hasIdleTime();
     // After nothing but BOS the text begins here.
     const continues = tokenizer.decode(promptTokens) !== '';
     const decoding = decodeText(
-      { executor, sequence, contextLength, tokens, ...(hasIdleTime ? { hasIdleTime } : {}) },
+      { executor, sequence, contextLength, tokens, hasIdleTime },
       proposer,
       tokenizer.stream({ continues }),
       {

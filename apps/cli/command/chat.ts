@@ -10,6 +10,7 @@ import {
   addDecoderOptions,
   addModelOptions,
   type DecoderFlags,
+  decoderOptionsOf,
   loadModel,
   type ModelFlags,
 } from '../model-options.ts';
@@ -149,8 +150,7 @@ class Talk {
     const bar = openProgressBar();
     const options: GenerateOptions = {
       ...generateOptionsOf(this.#flags),
-      decoder: this.#flags.decoder,
-      fallback: this.#flags.fallback,
+      ...decoderOptionsOf(this.#flags),
       signal,
       onPrompt: ({ doneRows, totalRows }) =>
         bar.update('reading', doneRows, totalRows, `${totalRows} tokens`),

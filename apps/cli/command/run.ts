@@ -8,6 +8,7 @@ import {
   addDecoderOptions,
   addModelOptions,
   type DecoderFlags,
+  decoderOptionsOf,
   loadModel,
   type ModelFlags,
 } from '../model-options.ts';
@@ -16,7 +17,7 @@ import { bundledModelPath } from '../package-files.ts';
 import { peakResidentBytes } from '../process-memory.ts';
 import { openProgressBar } from '../progress-bar.ts';
 import { bundledPrompt, type PromptFlags, readPrompt } from '../prompt-source.ts';
-import { decoderReport, speculationLines } from '../speculation-report.ts';
+import { decoderReport, speculationLines, streamingLine } from '../speculation-report.ts';
 import { expectWritable, readFileIfPresent, writeWholeFile } from '../whole-file.ts';
 
 interface RunFlags extends ModelFlags, DecoderFlags, GenerationFlags, PromptFlags {
@@ -71,8 +72,7 @@ async function run(model: string | undefined, flags: RunFlags, host: Host): Prom
   const bar = openProgressBar();
   const generation = session.generate(prompt, {
     ...generateOptionsOf(flags),
-    decoder: flags.decoder,
-    fallback: flags.fallback,
+    ...decoderOptionsOf(flags),
     signal: host.signal,
     ...(flags.logprobs === undefined ? {} : { logprobs: flags.logprobs }),
     onPrompt: ({ doneRows, totalRows }) => bar.update('reading', doneRows, totalRows, `${totalRows} tokens`),
@@ -140,6 +140,7 @@ async function report(
   const { description } = engine;
   const { prefillMs, prefillTokensPerSecond, decodeMs, decodeTokensPerSecond } = result.timings;
   const { text, promptTokens, tokens, finish } = result;
+  const streaming = await engine.streaming();
   return {
     prompt,
     text,
@@ -153,6 +154,7 @@ async function report(
       decodeTokensPerSecond,
     },
     memory: { ...(await engine.memory()), peakRssBytes: peakResidentBytes() },
+    ...(streaming ? { streaming } : {}),
     backend: description.backend,
     threads: description.threads,
     decoder: { ...decoderReport(result), finish },
@@ -164,6 +166,7 @@ async function noteStatistics(engine: Engine, result: GenerationResult, host: Ho
   const { description } = engine;
   const { timings, decoder, tokens, promptTokens, finish } = result;
   const { weightsBytes, kvCacheBytes, arenaBytes } = await engine.memory();
+  const streaming = await engine.streaming();
   const milliseconds = (ms: number): string => `${ms.toFixed(0)} ms`;
   const speed = (perSecond: number): string => `${perSecond.toFixed(1)} tokens/s`;
   host.note(
@@ -173,6 +176,7 @@ async function noteStatistics(engine: Engine, result: GenerationResult, host: Ho
       `text ${tokens.length} tokens in ${milliseconds(timings.decodeMs)}, ${speed(timings.decodeTokensPerSecond)}, ended by ${finish}`,
       `decoder ${decoder.name}: ${decoder.steps} steps, ${decoder.accepted} of ${decoder.proposed} proposed tokens accepted, seed ${decoder.seed}`,
       ...speculationLines(result),
+      ...(streaming ? [streamingLine(streaming)] : []),
       `memory: weights ${printBytes(weightsBytes)}, cache ${printBytes(kvCacheBytes)}, activations ${printBytes(arenaBytes)}, process at most ${printBytes(peakResidentBytes())}`,
     ].join('\n'),
   );
