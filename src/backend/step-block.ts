@@ -78,7 +78,11 @@ export class StepBlock {
   clear(): void {
     const { rows, selected, sequences, moves, pages } = this.#starts;
     this.words.fill(0, 0, headerWords);
-    this.words.set([rows, selected, sequences, moves, pages], 4);
+    this.words[4] = rows;
+    this.words[5] = selected;
+    this.words[6] = sequences;
+    this.words[7] = moves;
+    this.words[8] = pages;
     this.#pages = 0;
   }
 
@@ -89,10 +93,10 @@ export class StepBlock {
     const first = this.#starts.pages + this.#pages;
     this.words.set(pageAddresses, first);
     this.#pages += pageAddresses.length;
-    this.words.set(
-      [first, pageAddresses.length, committed, 0],
-      this.#starts.sequences + index * sequenceWords,
-    );
+    const place = this.#starts.sequences + index * sequenceWords;
+    this.words[place] = first;
+    this.words[place + 1] = pageAddresses.length;
+    this.words[place + 2] = committed;
     return index;
   }
 

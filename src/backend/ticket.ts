@@ -10,6 +10,8 @@ export class Ticket {
   #underWay = 0;
   #machine: TicketMachine | undefined;
   #failure: { readonly error: unknown } | undefined;
+  /** A turn of the caller's event loop that is to be taken. */
+  #turn: Promise<void> | undefined;
   /** What `settled` gave, and what settles it. */
   #promise: Promise<void> | undefined;
   #resolve: () => void = () => {};
@@ -17,18 +19,16 @@ export class Ticket {
 
   /**
    * Undefined when everything submitted since the last time has run; else a promise of that, which rejects with the first
-   * failure once nothing is under way any more: `backend` when the device failed, `aborted` after `cancel`.
+   * failure once nothing is under way any more: `backend` when the device failed, `aborted` after `cancel`. Also a promise
+   * where submits ran on the caller's thread for long, so that its event loop turns.
    */
   settled(): Promise<void> | undefined {
     if (this.#underWay === 0) {
+      const turn = this.#turn;
       const failure = this.#reset();
-      return failure && Promise.reject(failure.error);
+      return failure ? Promise.reject(failure.error) : turn;
     }
-    this.#promise ??= new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    return this.#promise;
+    return this.#promise ?? this.#open();
   }
 
   /** Stops what is under way within 100 ms; what it has written is undefined. */
@@ -60,10 +60,24 @@ export class Ticket {
     this.cancel();
   }
 
+  /** For backends: work on the caller's thread has kept its event loop from turning for long. */
+  needsTurn(turn: Promise<void>): void {
+    this.#turn = turn;
+  }
+
+  #open(): Promise<void> {
+    this.#promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    return this.#promise;
+  }
+
   #reset(): { readonly error: unknown } | undefined {
     const failure = this.#failure;
     this.#failure = undefined;
     this.#promise = undefined;
+    this.#turn = undefined;
     // A ticket may outlive its machine, which holds much.
     this.#machine = undefined;
     return failure;

@@ -163,6 +163,9 @@ interface DedicatedWorkerScope {
   close(): void;
 }
 
+/** Milliseconds on a clock that only goes forward. Node's `performance.now` makes much more garbage. */
+export const monotonicMs: () => number = isNode ? () => process.uptime() * 1000 : () => performance.now();
+
 /** A slow timer that keeps a Node process alive while it is held: pending atomics alone would let it end. */
 export interface Pulse {
   hold(): void;

@@ -126,7 +126,8 @@ export class AppendedRows {
     lookup: RowLookup | undefined,
   ): void {
     this.#forgetBlock();
-    const [words, row] = [this.#words, this.#row];
+    const words = this.#words;
+    const row = this.#row;
     for (let index = start; index < end; index++) {
       const at = index * rowWords;
       const { token, position } = known(rows[index], 'row');

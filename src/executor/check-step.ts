@@ -1,30 +1,29 @@
 /** What a step must be before any of it is carried out. */
-import { NearfieldError } from '../base/error.ts';
+import { known, NearfieldError } from '../base/error.ts';
 import type { Step, StepRow } from '../executor.ts';
-
-export interface StepLimits {
-  readonly vocabularySize: number;
-  /** Rows of logits that a result may hold; Infinity where they are taken piece by piece. */
-  readonly maxLogits: number;
-}
 
 const maxPosition = 2 ** 31 - 1;
 
-/** Throws `bad-argument`. Parents given as cache rows are checked when the row is appended. */
-export function checkStep({ rows, select }: Step, limits: StepLimits): void {
+/**
+ * Throws `bad-argument`. Parents given as cache rows are checked when the row is appended. A result holds the logits of at
+ * most `maxLogits` rows; Infinity where they are taken piece by piece.
+ */
+export function checkStep({ rows, select }: Step, vocabularySize: number, maxLogits: number): void {
   if (rows.length === 0) throw bad('A step needs at least one row');
-  for (let index = 0; index < rows.length; index++) checkRow(rows, index, limits.vocabularySize);
+  for (let index = 0; index < rows.length; index++) checkRow(rows, index, vocabularySize);
   if (select.kind === 'nothing') return;
   let before = -1;
-  for (const row of select.rows) {
+  const selected = select.rows;
+  for (let index = 0; index < selected.length; index++) {
+    const row = known(selected[index], 'selected row');
     if (!isWhole(row, before + 1, rows.length - 1)) {
       throw bad(`Selected rows must be ascending and below ${rows.length}; ${row} follows ${before}`);
     }
     before = row;
   }
-  if (select.kind === 'logits' && select.rows.length > limits.maxLogits) {
+  if (select.kind === 'logits' && select.rows.length > maxLogits) {
     throw bad(
-      `The logits of ${select.rows.length} rows were asked for, at most ${limits.maxLogits} fit a result; take them by onLogits`,
+      `The logits of ${select.rows.length} rows were asked for, at most ${maxLogits} fit a result; take them by onLogits`,
     );
   }
 }

@@ -1,5 +1,6 @@
 /** Runs steps one at a time: chunk by chunk, and within a chunk as many passes of the head as the selection needs. */
 import type { Backend, Region, StepBlock } from '../backend.ts';
+import { known } from '../base/error.ts';
 import type { PlanExecutor, RunOptions, Step, StepResult } from '../executor.ts';
 import type { CacheMoveRow, KvCache } from '../kv-cache.ts';
 import type { Plan } from '../plan.ts';
@@ -52,6 +53,7 @@ export class QueuedExecutor implements PlanExecutor {
   readonly #results: StepResults;
   readonly #moves: MoveRunner;
   readonly #passes: Passes;
+  #running: RunningStep | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(parts: ExecutorParts) {
@@ -66,45 +68,93 @@ export class QueuedExecutor implements PlanExecutor {
     this.arenaBytes = parts.arenaBytes;
   }
 
-  /** One frame, and no promise but its own where nothing has to be waited for. */
-  async run(step: Step, options: RunOptions = noOptions): Promise<StepResult> {
-    const maxLogits = options.onLogits ? Number.POSITIVE_INFINITY : this.maxSelected;
-    checkStep(step, { vocabularySize: this.vocabularySize, maxLogits });
-    const turn = this.#queue.enter(options.signal);
-    if (turn) await turn;
-    const appended = this.#appended;
-    const lookup = this.#parts.weights.rows;
+  /** Frames and promises are made only where something is waited for: a step of short programs has run when this returns. */
+  run(step: Step, options: RunOptions = noOptions): Promise<StepResult> {
     try {
-      appended.begin(step.rows, this.#parts.cache.contextLength);
-      for (let index = 0; index < appended.sequenceCount; index++) {
-        const moves = appended.sequence(index).prepareToAppend();
-        if (moves.length > 0) await this.#moves.carryOut(moves);
-      }
-      appended.append(step.rows);
-      const run = this.#results.begin(step, options, appended);
-      const passes = this.#passes;
-      for (passes.begin(step.rows.length, run.wanted); passes.next(); ) {
-        const bringing =
-          lookup && passes.isFirst && appended.bring(lookup, step.rows, passes, options.signal);
-        if (bringing) await bringing;
-        const running = this.#submit(run);
-        if (running) await running;
-        if (passes.count > 0) {
-          const reading = this.#results.read(run, passes);
-          if (reading) await reading;
-          const delivered = this.#results.deliver(run, passes);
-          if (delivered) await delivered;
-        }
-        if (passes.isLastOfChunk) options.onProgress?.(passes.end);
-      }
-      return run.result;
+      checkStep(step, this.vocabularySize, options.onLogits ? Number.POSITIVE_INFINITY : this.maxSelected);
+      const turn = this.#queue.enter(options.signal);
+      return turn ? this.#runAfter(turn, step, options) : this.#runNow(step, options);
     } catch (error) {
-      appended.rollBack();
-      throw error;
-    } finally {
-      appended.clear();
-      this.#queue.leave();
+      return Promise.reject(error);
     }
+  }
+
+  async #runAfter(turn: Promise<void>, step: Step, options: RunOptions): Promise<StepResult> {
+    await turn;
+    return this.#runNow(step, options);
+  }
+
+  #runNow(step: Step, options: RunOptions): Promise<StepResult> {
+    let waiting: Promise<void> | undefined;
+    try {
+      this.#appended.begin(step.rows, this.#parts.cache.contextLength);
+      if (this.#needsMoves()) {
+        waiting = this.#moveRows(step, options);
+      } else {
+        this.#append(step, options);
+        waiting = this.#compute();
+      }
+    } catch (error) {
+      return Promise.reject(this.#undo(error, options.signal));
+    }
+    return waiting ? this.#goOn(waiting, options.signal) : Promise.resolve(this.#end());
+  }
+
+  async #goOn(waiting: Promise<void>, signal: AbortSignal | undefined): Promise<StepResult> {
+    try {
+      for (let next: Promise<void> | undefined = waiting; next; next = this.#compute()) await next;
+      this.#parts.runner.throwIfStopped(signal);
+    } catch (error) {
+      throw this.#undo(error, signal);
+    }
+    return this.#end();
+  }
+
+  /** Whether a sequence must have rows copied before it grows. */
+  #needsMoves(): boolean {
+    const appended = this.#appended;
+    for (let index = 0; index < appended.sequenceCount; index++) {
+      if (appended.sequence(index).prepareToAppend().length > 0) return true;
+    }
+    return false;
+  }
+
+  async #moveRows(step: Step, options: RunOptions): Promise<void> {
+    const appended = this.#appended;
+    for (let index = 0; index < appended.sequenceCount; index++) {
+      await this.#moves.carryOut(appended.sequence(index).prepareToAppend());
+    }
+    this.#append(step, options);
+  }
+
+  #append(step: Step, options: RunOptions): void {
+    this.#appended.append(step.rows);
+    this.#running = this.#results.begin(step, options, this.#appended);
+    this.#passes.begin(step.rows.length, this.#running.wanted);
+  }
+
+  #end(): StepResult {
+    const { result } = known(this.#running, 'step under way');
+    this.#leave();
+    return result;
+  }
+
+  /** Returns what went wrong, in the caller's words where he stopped it. */
+  #undo(error: unknown, signal: AbortSignal | undefined): unknown {
+    this.#appended.rollBack();
+    this.#leave();
+    try {
+      this.#parts.runner.throwIfStopped(signal);
+    } catch (stopped) {
+      return stopped;
+    }
+    return error;
+  }
+
+  #leave(): void {
+    this.#running = undefined;
+    this.#appended.clear();
+    this.#queue.leave();
   }
 
   move(moves: readonly CacheMoveRow[]): Promise<void> | undefined {
@@ -134,6 +184,27 @@ export class QueuedExecutor implements PlanExecutor {
     free();
   }
 
+  /** Pass after pass of the step under way, until one has to be waited for. */
+  #compute(): Promise<void> | undefined {
+    const run = known(this.#running, 'step under way');
+    const { rows } = this.#parts.weights;
+    while (this.#passes.next()) {
+      const bringing =
+        rows && this.#passes.isFirst
+          ? this.#appended.bring(rows, run.step.rows, this.#passes, run.options.signal)
+          : undefined;
+      const submitted = bringing ? this.#submitAfter(bringing, run) : this.#submit(run);
+      const waiting = submitted ? this.#takeAfter(submitted, run) : this.#take(run);
+      if (waiting) return waiting;
+    }
+    return undefined;
+  }
+
+  async #submitAfter(bringing: Promise<void>, run: RunningStep): Promise<void> {
+    await bringing;
+    await this.#submit(run);
+  }
+
   /** The programs of the pass; undefined where they have run already. */
   #submit({ step, options }: RunningStep): Promise<void> | undefined {
     const { backend, block, step: region, runner, weights } = this.#parts;
@@ -144,5 +215,28 @@ export class QueuedExecutor implements PlanExecutor {
     backend.write(region, 0, block.bytes);
     const { first, again } = stages[symbols[1] === 0 ? 'nothing' : step.select.kind];
     return runner.run(isFirst ? first : again, symbols, options.signal);
+  }
+
+  async #takeAfter(submitted: Promise<void>, run: RunningStep): Promise<void> {
+    await submitted;
+    await this.#take(run);
+  }
+
+  /** Reads what the pass gave. */
+  #take(run: RunningStep): Promise<void> | undefined {
+    const passes = this.#passes;
+    const waiting = passes.count > 0 ? this.#results.take(run, passes) : undefined;
+    if (waiting) return this.#progressAfter(waiting, run);
+    this.#progress(run);
+    return undefined;
+  }
+
+  async #progressAfter(waiting: Promise<void>, run: RunningStep): Promise<void> {
+    await waiting;
+    this.#progress(run);
+  }
+
+  #progress({ options }: RunningStep): void {
+    if (this.#passes.isLastOfChunk) options.onProgress?.(this.#passes.end);
   }
 }

@@ -37,9 +37,13 @@ export class StageRunner {
   /** Of the lists of stages that were run. */
   readonly #byStages = new Map<readonly Stage[], readonly Prepared[]>();
   readonly #ticket = new Ticket();
-  readonly #cancel = (): void => {
-    this.#ticket.cancel();
-    this.#options.weights.abandon();
+  /** Whether programs are submitted in turn at present. */
+  #isSubmitting = false;
+  /** Of the latest run, and the one that is listened to. */
+  #signal: AbortSignal | undefined;
+  #heard: AbortSignal | undefined;
+  readonly #onAbort = (): void => {
+    if (this.#signal?.aborted) this.#cancel();
   };
   #stopped = false;
 
@@ -63,39 +67,45 @@ export class StageRunner {
   }
 
   /**
-   * Undefined when everything has run already. Else `symbols` must stay as they are until it settles; nothing is under way
-   * then, whether it resolved or rejected.
+   * Undefined when everything has run already and the event loop has turned of late. Else `symbols` must stay as they are
+   * until it settles; nothing is under way then, whether it resolved or rejected. Ask `throwIfStopped` afterwards.
    */
   run(
     stages: readonly Stage[],
     symbols: readonly number[],
     signal: AbortSignal | undefined,
   ): Promise<void> | undefined {
-    this.#throwIfStopped(signal);
-    let waiting: Promise<void> | undefined;
+    this.throwIfStopped(signal);
+    this.#listenTo(signal);
+    const { weights, onTrace, pace } = this.#options;
+    const programs = this.#programsOf(stages);
+    if (weights.isStreamed || onTrace || pace) return this.#runInTurn(programs, symbols, signal);
     try {
-      waiting = this.#submitAll(this.#programsOf(stages), symbols, signal);
+      for (let index = 0; index < programs.length; index++) {
+        const prepared = known(programs[index], 'program');
+        const bound = weights.bind(prepared.program.segment);
+        if (bound instanceof Promise) throw new NearfieldError('internal', 'Resident weights come at once');
+        this.#submit(prepared, bound, symbols);
+      }
     } catch (error) {
       this.#ticket.fail(error);
     }
-    waiting ??= this.#ticket.settled();
-    return waiting && this.#wait(waiting, signal);
+    return this.#ticket.settled();
   }
 
-  async #wait(submitting: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-    signal?.addEventListener('abort', this.#cancel);
-    try {
-      await submitting;
-      await this.#ticket.settled();
-      this.#throwIfStopped(signal);
-    } catch (error) {
-      this.#ticket.cancel();
-      await this.#ticket.settled()?.catch(() => {});
-      this.#throwIfStopped(signal);
-      throw error;
-    } finally {
-      signal?.removeEventListener('abort', this.#cancel);
-    }
+  /** Throws `aborted` after `stop`, or where the signal says so. */
+  throwIfStopped(signal: AbortSignal | undefined): void {
+    if (this.#stopped) throw closedError();
+    throwIfAborted(signal);
+  }
+
+  /** The listener stays with a signal from step to step: to add and remove it is garbage. */
+  #listenTo(signal: AbortSignal | undefined): void {
+    this.#signal = signal;
+    if (!signal || signal === this.#heard) return;
+    this.#heard?.removeEventListener('abort', this.#onAbort);
+    this.#heard = signal;
+    signal.addEventListener('abort', this.#onAbort);
   }
 
   /** Stops what runs, for good. */
@@ -104,36 +114,43 @@ export class StageRunner {
     this.#cancel();
   }
 
+  #cancel(): void {
+    this.#ticket.cancel();
+    if (this.#isSubmitting) this.#options.weights.abandon();
+  }
+
   /** Nothing may be in flight. */
   dispose(): void {
+    this.#heard?.removeEventListener('abort', this.#onAbort);
     for (const list of this.#byStage.values()) for (const { program } of list) program.dispose();
     this.#byStage.clear();
     this.#byStages.clear();
   }
 
   #programsOf(stages: readonly Stage[]): readonly Prepared[] {
-    const before = this.#byStages.get(stages);
-    if (before) return before;
+    return this.#byStages.get(stages) ?? this.#collect(stages);
+  }
+
+  #collect(stages: readonly Stage[]): readonly Prepared[] {
     const programs = stages.flatMap((stage) => this.#byStage.get(stage) ?? []);
     this.#byStages.set(stages, programs);
     return programs;
   }
 
-  /** A promise where something must be waited for between submits. */
-  #submitAll(
+  async #runInTurn(
     programs: readonly Prepared[],
     symbols: readonly number[],
     signal: AbortSignal | undefined,
-  ): Promise<void> | undefined {
-    const { weights, onTrace, pace } = this.#options;
-    if (weights.isStreamed || onTrace || pace) return this.#submitInTurn(programs, symbols, signal);
-    for (let index = 0; index < programs.length; index++) {
-      const prepared = known(programs[index], 'program');
-      const bound = weights.bind(prepared.program.segment);
-      if (bound instanceof Promise) throw new NearfieldError('internal', 'Resident weights come at once');
-      this.#submit(prepared, bound, symbols);
+  ): Promise<void> {
+    this.#isSubmitting = true;
+    try {
+      await this.#submitInTurn(programs, symbols, signal);
+    } catch (error) {
+      this.#ticket.fail(error);
+    } finally {
+      this.#isSubmitting = false;
     }
-    return undefined;
+    await this.#ticket.settled();
   }
 
   /** One when the one before has run: its weights then make room for others, its time is known, a gap may follow. */
@@ -149,7 +166,7 @@ export class StageRunner {
       const packed = bound instanceof Promise ? await bound : bound;
       try {
         await pace?.gap();
-        this.#throwIfStopped(signal);
+        this.throwIfStopped(signal);
         const startMs = performance.now();
         this.#submit(prepared, packed, symbols);
         await this.#ticket.settled();
@@ -166,10 +183,5 @@ export class StageRunner {
     const { backend, arena, step } = this.#options;
     if (prepared.bindings.weights !== weights) prepared.bindings = { arena, step, weights };
     backend.submit(prepared.program, prepared.bindings, symbols, this.#ticket);
-  }
-
-  #throwIfStopped(signal: AbortSignal | undefined): void {
-    if (this.#stopped) throw closedError();
-    throwIfAborted(signal);
   }
 }

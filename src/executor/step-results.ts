@@ -62,8 +62,19 @@ export class StepResults {
     return { step, options, wanted, result, logits };
   }
 
-  /** Reads the results of a pass, which are the first in the arena. */
-  read(run: RunningStep, { place: first, count, symbols }: Passes): Promise<void> | undefined {
+  /** Takes the results of a pass to where the caller looks for them; a promise where a machine or a caller takes its time. */
+  take(run: RunningStep, pass: Passes): Promise<void> | undefined {
+    const reading = this.#read(run, pass);
+    return reading ? this.#deliverAfter(reading, run, pass) : this.#deliver(run, pass);
+  }
+
+  async #deliverAfter(reading: Promise<void>, run: RunningStep, pass: Passes): Promise<void> {
+    await reading;
+    await this.#deliver(run, pass);
+  }
+
+  /** The results of a pass are the first in the arena. */
+  #read(run: RunningStep, { place: first, count, symbols }: Passes): Promise<void> | undefined {
     const size = this.vocabularySize;
     if (run.step.select.kind === 'argmax') {
       this.#argmax.resize(2 * count);
@@ -76,8 +87,7 @@ export class StepResults {
     return this.#copy(this.#plan.logits, symbols, this.#passing.bytes(0, count * size));
   }
 
-  /** Puts what was read where the caller looks for it; a promise where the caller takes its time. */
-  deliver(run: RunningStep, { place: first, count }: Passes): Promise<void> | undefined {
+  #deliver(run: RunningStep, { place: first, count }: Passes): Promise<void> | undefined {
     if (run.step.select.kind === 'argmax') {
       const { values } = this.#argmax;
       for (let place = 0; place < count; place++) run.result.argmax[first + place] = values[2 * place] ?? 0;

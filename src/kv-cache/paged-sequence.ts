@@ -115,7 +115,8 @@ export class PagedSequence implements Sequence {
     this.#expectOpen();
     const base = this.#committed;
     let end = -1;
-    for (const row of path) {
+    for (let index = 0; index < path.length; index++) {
+      const row = path[index] ?? -1;
       if (!this.#pending.isChild(row - base, end)) {
         throw new NearfieldError(
           'bad-argument',
@@ -128,9 +129,11 @@ export class PagedSequence implements Sequence {
     this.#committed += path.length;
     this.#pending.truncate(0);
     for (const parent of parents) this.#pending.add(parent);
-    const moves: CacheMoveRow[] = [];
     // Parents come before children: a path that ends where its length says has no gaps.
-    if (end !== path.length - 1) this.#moveTogether(path, base, moves);
+    const hasGaps = end !== path.length - 1;
+    if (!hasGaps && kept.length === 0) return noMoves;
+    const moves: CacheMoveRow[] = [];
+    if (hasGaps) this.#moveTogether(path, base, moves);
     this.#moveTogether(kept, this.#committed, moves);
     return moves.length === 0 ? noMoves : moves;
   }

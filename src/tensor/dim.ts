@@ -64,9 +64,12 @@ export class DimExpression {
   /** Value for the given symbol values; allocates nothing. */
   evaluate(values: ArrayLike<number>): number {
     let sum = 0;
-    for (const term of this.terms) {
-      let product = term.coefficient;
-      for (const atom of term.atoms) product *= evaluateAtom(atom, values);
+    // Without iterators, which are garbage until this is compiled.
+    for (let place = 0; place < this.terms.length; place++) {
+      const { coefficient, atoms } = this.terms[place] as Term;
+      let product = coefficient;
+      for (let factor = 0; factor < atoms.length; factor++)
+        product *= evaluateAtom(atoms[factor] as Atom, values);
       sum += product;
     }
     return sum;
@@ -102,8 +105,11 @@ function evaluateAtom(atom: Atom, values: ArrayLike<number>): number {
     case 'ceiling':
       return Math.ceil(atom.numerator.evaluate(values) / atom.divisor);
     case 'maximum': {
-      let largest = Number.NEGATIVE_INFINITY;
-      for (const operand of atom.operands) largest = Math.max(largest, operand.evaluate(values));
+      let largest = evaluateDim(atom.operands[0] ?? 0, values);
+      for (let place = 1; place < atom.operands.length; place++) {
+        const value = evaluateDim(atom.operands[place] ?? 0, values);
+        if (value > largest) largest = value;
+      }
       return largest;
     }
   }

@@ -1,8 +1,8 @@
 /** The caller's own thread as one that computes: runs tapes in thread 0's place, and keeps its event loop turning. */
 import type { Ticket } from '../../backend.ts';
-import { nextTurn } from '../../base/platform.ts';
+import { monotonicMs, nextTurn } from '../../base/platform.ts';
 import type { KernelExports } from './control.ts';
-import type { Tape, TapeRunner } from './tape-runner.ts';
+import type { Tape } from './tape-runner.ts';
 
 /** After so much work the event loop gets a turn. */
 const turnEveryUs = 8000;
@@ -15,7 +15,6 @@ export class CallerThread {
   readonly #patience: number;
   /** Work since the last turn. */
   #spentUs = 0;
-  #isTurning = false;
 
   constructor(kernels: KernelExports, patience: number) {
     this.#kernels = kernels;
@@ -36,9 +35,9 @@ export class CallerThread {
       this.#spentUs += tape.microseconds;
       return this.#kernels.advance(from, 0, 0, this.#patience);
     }
-    const beganMs = performance.now();
+    const beganMs = monotonicMs();
     const rest = this.#kernels.advance(from, stride, forUs, this.#patience);
-    const us = Math.round((performance.now() - beganMs) * 1000);
+    const us = Math.round((monotonicMs() - beganMs) * 1000);
     this.#spentUs += us;
     if (rest === 0 && from === tape.address) {
       tape.microseconds = us;
@@ -47,24 +46,15 @@ export class CallerThread {
     return rest;
   }
 
-  /** The event loop has turned. */
+  /** The event loop has turned, or is about to. */
   turned(): void {
     this.#spentUs = 0;
   }
 
-  async turn(): Promise<void> {
-    await nextTurn();
+  /** After work under this ticket: where a turn is due, its caller is to take it. */
+  turnIfDue(ticket: Ticket): void {
+    if (this.#spentUs < turnEveryUs) return;
     this.turned();
-  }
-
-  /** After work under this ticket: where a turn is due, the ticket stays under way for so long. */
-  turnIfDue(ticket: Ticket, runner: TapeRunner): void {
-    if (this.#isTurning || this.#spentUs < turnEveryUs) return;
-    this.#isTurning = true;
-    ticket.begin(runner);
-    void this.turn().then(() => {
-      this.#isTurning = false;
-      ticket.end();
-    });
+    ticket.needsTurn(nextTurn());
   }
 }

@@ -1,5 +1,7 @@
 /** The control block that host and compute threads share; `assembly/machine.ts` has the same offsets. */
 
+import { monotonicMs } from '../../base/platform.ts';
+
 export const controlOffset = 32768;
 /** Kernels' constants lie below the control block, thread scratch from here on. */
 export const scratchOffset = 65536;
@@ -46,7 +48,6 @@ export function instantiateKernels(module: WebAssembly.Module, memory: WebAssemb
   const abort = (): never => {
     throw new Error('A kernel aborted');
   };
-  const now = (): number => performance.now();
-  return new WebAssembly.Instance(module, { env: { memory, abort, now } })
+  return new WebAssembly.Instance(module, { env: { memory, abort, now: monotonicMs } })
     .exports as unknown as KernelExports;
 }

@@ -1,6 +1,7 @@
 /** Without shared memory the caller's thread computes, a slice of a tape at a time, so that its event loop goes on turning. */
 import type { Ticket } from '../../backend.ts';
 import { NearfieldError } from '../../base/error.ts';
+import { nextTurn } from '../../base/platform.ts';
 import { CallerThread } from './caller-thread.ts';
 import type { KernelExports } from './control.ts';
 import { type Tape, type TapeRunner, untimed } from './tape-runner.ts';
@@ -32,7 +33,7 @@ export class SingleThread implements TapeRunner {
     const isAlone = this.#underWay.length === 0;
     const from = isAlone ? this.#computeSlice(tape, tape.address) : tape.address;
     if (from === 0) {
-      this.#caller.turnIfDue(ticket, this);
+      this.#caller.turnIfDue(ticket);
       return;
     }
     tape.underWay++;
@@ -53,7 +54,8 @@ export class SingleThread implements TapeRunner {
   /** Slice after slice until nothing is under way. */
   async #goOn(): Promise<void> {
     for (;;) {
-      await this.#caller.turn();
+      await nextTurn();
+      this.#caller.turned();
       const entry = this.#underWay[0];
       if (!entry) return;
       const { tape, ticket, isCancelled } = entry;

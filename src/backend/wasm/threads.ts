@@ -15,7 +15,7 @@ import type { ThreadChoice } from './thread-tuner.ts';
 /** How often waiting threads are woken in case a notification was lost on the way. */
 const pulseMs = 100;
 /** Of a tape on the caller's thread: the clock is asked after so many entries, and it is left to the worker after so long. */
-const [entriesBetweenLooks, longestUs] = [32, 25_000];
+const [entriesBetweenLooks, longestUs] = [64, 25_000];
 
 /** Up to so many rows a step is bound by memory. */
 const fewRows = 16;
@@ -120,7 +120,7 @@ export class ThreadPool implements TapeRunner {
     const from = isAlone && tape.microseconds < this.#shortUs ? this.#compute(tape) : tape.address;
     if (from === 0) {
       this.#settled = this.#submitted;
-      this.#caller.turnIfDue(ticket, this);
+      this.#caller.turnIfDue(ticket);
       return;
     }
     this.#slots[slot] = { tape, ticket, isCancelled: false };
@@ -129,7 +129,7 @@ export class ThreadPool implements TapeRunner {
     this.#give(from);
     if (isAlone) {
       this.#pulse.hold();
-      void this.#watchFinished();
+      this.#watchFinished();
     } else if (this.#slots[slotOf(this.#settled)]?.ticket === ticket) {
       Atomics.store(this.#control, controlWords.wanted, this.#submitted);
     }
@@ -188,12 +188,8 @@ export class ThreadPool implements TapeRunner {
   /** In thread 0's place. Returns 0 when the tape is done, else where its worker has to go on. */
   #compute(tape: Tape): number {
     try {
-      if (!this.#choice || tape.rows !== 1) {
-        return this.#caller.run(tape, tape.address, entriesBetweenLooks, longestUs);
-      }
-      const beganMs = performance.now();
       const from = this.#caller.run(tape, tape.address, entriesBetweenLooks, longestUs);
-      if (from === 0) this.#learn(tape, (performance.now() - beganMs) * 1000);
+      if (from === 0 && tape.runsSince === 0) this.#learn(tape, tape.microseconds);
       return from;
     } catch (cause) {
       this.#fail(cause instanceof Error ? cause : new Error(String(cause)));
@@ -202,16 +198,20 @@ export class ThreadPool implements TapeRunner {
   }
 
   /** Settles tickets as their tapes finish, until nothing is under way. */
-  async #watchFinished(): Promise<void> {
-    this.#watch++;
-    const watch = this.#watch;
+  #watchFinished(): void {
+    const watch = ++this.#watch;
     for (;;) {
       const finished = this.#settle();
       if (this.#settled === this.#submitted) return;
       Atomics.store(this.#control, controlWords.wanted, this.#lastOfFirstTicket());
-      await changed(this.#control, controlWords.finished, finished);
-      if (watch !== this.#watch) return;
-      this.#caller.turned();
+      const change = changed(this.#control, controlWords.finished, finished);
+      if (!change) continue;
+      void change.then(() => {
+        if (watch !== this.#watch) return;
+        this.#caller.turned();
+        this.#watchFinished();
+      });
+      return;
     }
   }
 
@@ -256,7 +256,7 @@ export class ThreadPool implements TapeRunner {
     if (this.#settled === this.#submitted) return;
     const { submitted, given, generation, threads } = controlWords;
     for (const word of [submitted, given, generation, threads]) Atomics.notify(this.#control, word);
-    void this.#watchFinished();
+    this.#watchFinished();
   }
 
   #fail(cause: Error): void {
@@ -266,7 +266,9 @@ export class ThreadPool implements TapeRunner {
       this.#slots[slot] = undefined;
       entry?.ticket.end(this.#failure);
     }
+    // Whoever waits for a change holds all of this.
     this.#watch++;
+    Atomics.notify(this.#control, controlWords.finished);
     this.#pulse.rest();
   }
 }
@@ -279,12 +281,11 @@ function threadsFor(tape: Tape, choice: ThreadChoice<Tape>, most: number): numbe
   return tape.rows <= fewRows ? choice.count : most;
 }
 
-/** Resolves when the word is no longer `value`, and sometimes before. */
-async function changed(words: Int32Array, index: number, value: number): Promise<void> {
+/** Resolves when the word is no longer `value`, and sometimes before; undefined where it is not. */
+function changed(words: Int32Array, index: number, value: number): Promise<unknown> | undefined {
   if (typeof Atomics.waitAsync === 'function') {
     const wait = Atomics.waitAsync(words, index, value);
-    if (wait.async) await wait.value;
-    return;
+    return wait.async ? wait.value : undefined;
   }
-  while (Atomics.load(words, index) === value) await nextTurn();
+  return Atomics.load(words, index) === value ? nextTurn() : undefined;
 }
