@@ -47,7 +47,10 @@ export interface AssetPaths {
 export interface LoadOptions {
   /** `auto` (default): the fastest there is; today `wasm`. */
   readonly backend?: BackendName | 'auto';
-  /** Compute threads; by default what the machine has. */
+  /**
+   * Compute threads. By default as many as the host has processors, at most 16; while text is generated fewer are tried now
+   * and then, and the fastest number stays (`GenerationResult.threads`). Prompts take all.
+   */
   readonly threads?: number;
   /** Rows a session can hold; by default what the model was trained for. */
   readonly contextLength?: number;
@@ -215,6 +218,8 @@ export interface GenerationResult {
   readonly tokens: readonly number[];
   readonly finish: DecodeFinish;
   readonly timings: GenerationTimings;
+  /** Threads that computed its last tokens. */
+  readonly threads: number;
   readonly decoder: {
     readonly name: string;
     readonly seed: number | undefined;

@@ -51,7 +51,7 @@ export function addModelOptions(command: Command): Command {
     )
     .option(
       '--threads <count>',
-      'compute threads (default: all processors, at most 16)',
+      'compute threads (default: all processors, at most 16; while text is generated fewer, where that is measured to be faster)',
       wholeNumber({ least: 1, most: 256 }),
     )
     .option(

@@ -103,6 +103,7 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
     return new LocalEngine({
       ...{ tokenizer, chat, cache, executor, weights, contextLength, draft },
       ...{ decoder: options.decoder, fallback: options.fallback, hasIdleTime: () => weights.isStreamed },
+      threads: () => backend.threads,
       // Pages are bytes in the backend's own layout, so a snapshot fits this backend and this model only.
       snapshotKey: () => hashModel(checkpoint, `${name}, ${cacheType}, ${plan.cache.pageBytes} bytes a page`),
       close: () => opened.close(),

@@ -20,6 +20,8 @@ export interface EngineParts {
   readonly executor: PlanExecutor;
   readonly weights: Weights;
   readonly contextLength: number;
+  /** That compute a token at present. */
+  threads(): number;
   readonly draft: DraftParts | undefined;
   /** For generations that state none. */
   readonly decoder: ProposerName | undefined;

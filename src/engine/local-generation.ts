@@ -167,6 +167,7 @@ export class LocalGeneration implements Generation {
           decodeMs,
           decodeTokensPerSecond: perSecond(generated.length, decodeMs),
         },
+        threads: this.#parts.threads(),
         decoder: {
           name: stats.proposer,
           seed: stats.seed,

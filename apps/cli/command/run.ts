@@ -167,11 +167,13 @@ async function noteStatistics(engine: Engine, result: GenerationResult, host: Ho
   const { timings, decoder, tokens, promptTokens, finish } = result;
   const { weightsBytes, kvCacheBytes, arenaBytes } = await engine.memory();
   const streaming = await engine.streaming();
+  const fewer =
+    result.threads < description.threads ? ` (${result.threads} for a token: measured to be faster)` : '';
   const milliseconds = (ms: number): string => `${ms.toFixed(0)} ms`;
   const speed = (perSecond: number): string => `${perSecond.toFixed(1)} tokens/s`;
   host.note(
     [
-      `${description.backend}, ${description.threads} threads, loaded in ${milliseconds(description.loadMs)}`,
+      `${description.backend}, ${description.threads} threads${fewer}, loaded in ${milliseconds(description.loadMs)}`,
       `prompt ${promptTokens.length} tokens (${timings.cachedRows} at hand) in ${milliseconds(timings.prefillMs)}, ${speed(timings.prefillTokensPerSecond)}`,
       `text ${tokens.length} tokens in ${milliseconds(timings.decodeMs)}, ${speed(timings.decodeTokensPerSecond)}, ended by ${finish}`,
       `decoder ${decoder.name}: ${decoder.steps} steps, ${decoder.accepted} of ${decoder.proposed} proposed tokens accepted, seed ${decoder.seed}`,
