@@ -3,33 +3,27 @@ import { nextTurn } from './platform.ts';
 
 /** A host that is told of less may wait for more, and for less a pass is not worth its time. */
 const noticedBytes = 64 << 20;
-const reminderBytes = 1 << 30;
-/** Several make a pass, and a pass that was under way keeps what it met before it was let go. */
-const mostReminders = 12;
-/** What was found dead is freed some time later. */
-const remindersToFree = 5;
+/** Several reminders make a pass, and a pass that was under way keeps what it met before it was let go. */
+const [reminders, reminderBytes] = [6, 1 << 30];
 
 /**
- * Makes the collector look for a WebAssembly memory of `byteLength` bytes that was just let go; resolves when it is mostly
- * gone, or after a few passes where somebody still holds it. Collectors do not count what such a memory holds, so that
- * those of several models would pile up before they look. They do count an ArrayBuffer, and one that nobody touches takes
- * no memory.
+ * Makes the collector look for WebAssembly memories of `byteLength` bytes that were just let go; resolves when they are
+ * gone, unless somebody still holds them. Collectors do not count what such memories hold, so that those of several models
+ * would pile up before they look. They do count an ArrayBuffer, and one that nobody touches takes no memory.
  */
-export async function collect(memory: WeakRef<object>, byteLength: number): Promise<void> {
+export async function collect(byteLength: number): Promise<void> {
   if (byteLength < noticedBytes) {
     // Added up, the small ones are noticed.
     remindCollector(byteLength);
     return;
   }
-  const reminders: (Reminder | undefined)[] = [];
-  for (let left = mostReminders; left > 0; left--) {
-    reminders.push(remindCollector(reminderBytes));
+  const made: (Reminder | undefined)[] = [];
+  while (made.length < reminders) {
+    made.push(remindCollector(reminderBytes));
     await nextTurn();
-    if (memory.deref() === undefined) left = Math.min(left, remindersToFree);
-    // To have asked keeps it until this turn ends.
     await nextTurn();
   }
-  for (const reminder of reminders) reminder?.transfer?.(0);
+  for (const reminder of made) reminder?.transfer?.(0);
 }
 
 /** Node 20 cannot free one by `transfer`. */

@@ -130,13 +130,12 @@ export class LinearMemory {
 
   /** Frees the bytes, even while somebody holds this object. Harmless when repeated. */
   async close(): Promise<void> {
-    if (!this.#memory) return;
-    const [memory, byteLength] = [new WeakRef(this.#memory), this.#end];
+    const byteLength = this.#end;
     this.#memory = undefined;
     this.#bytes = new Uint8Array(0);
     this.#free.length = 0;
     this.#end = 0;
-    await collect(memory, byteLength);
+    await collect(byteLength);
   }
 
   #addFree(span: Span): void {
