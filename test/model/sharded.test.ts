@@ -1,5 +1,6 @@
 /** Models whose layers lie in several memories: the same bits as in one, whatever is done with them. */
 import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { openModel } from '../../src/architecture.ts';
@@ -17,6 +18,7 @@ import { spreadPlan } from '../fixture/spread-plan.ts';
 import { type TinyShapeName, tinyModelBytes } from '../fixture/tiny-model.ts';
 
 const fable = fileURLToPath(new URL('../../models/fable/fable-4m-q8_0.gguf', import.meta.url));
+const mebibyte = 2 ** 20;
 const prompt = Array.from({ length: 150 }, (_, index) => (index * 37 + 11) % 280);
 const tree = { tokens: [5, 6, 7, 8, 9, 10, 11], parents: [-1, -1, 1, 1, 0, 3, 5] };
 /** From the root to the last node; not the nodes that come first, so that rows move. */
@@ -167,8 +169,8 @@ test('closing in the middle of a step ends it', async () => {
 
 test('an engine whose memories are small generates the same text', async () => {
   const texts: string[] = [];
-  const [budget, contextLength, chunkRows] = [32 * 2 ** 20, 256, 64];
-  for (const memoryBytes of [2 ** 32, 8 * 2 ** 20, 6 * 2 ** 20]) {
+  const [budget, contextLength, chunkRows] = [32 * mebibyte, 256, 64];
+  for (const memoryBytes of [4096 * mebibyte, 8 * mebibyte, 6 * mebibyte]) {
     const options = { contextLength, chunkRows, memoryBytes, threads: 2, cacheType: 'f16' } as const;
     await using engine = await loadLocalEngine(fable, { ...options, memoryBudget: budget });
     await using session = await engine.session();
@@ -182,17 +184,33 @@ test('an engine whose memories are small generates the same text', async () => {
   assert.equal(new Set(texts).size, 1);
 });
 
+test('a load that is aborted half-way ends the threads of all memories', async () => {
+  const tasks = '/proc/self/task';
+  const threads = () => (existsSync(tasks) ? readdirSync(tasks).length : 0);
+  const before = threads();
+  const controller = new AbortController();
+  const loading = loadLocalEngine(fable, {
+    ...{ contextLength: 256, chunkRows: 64, threads: 2, memoryBytes: 8 * mebibyte },
+    signal: controller.signal,
+    onProgress: ({ stage, loadedBytes, totalBytes }) => {
+      if (stage === 'weights' && loadedBytes > totalBytes / 2) controller.abort();
+    },
+  });
+  await assert.rejects(loading, { code: 'aborted' });
+  assert.ok(threads() <= before);
+});
+
 test('what does not fit is refused before anything is loaded', async () => {
   const load = (memoryBytes: number, memoryBudget?: number) =>
     loadLocalEngine(fable, {
       ...{ contextLength: 256, chunkRows: 64, threads: 1, memoryBytes },
       ...(memoryBudget === undefined ? {} : { memoryBudget }),
     });
-  await assert.rejects(load(3 * 2 ** 20), {
+  await assert.rejects(load(3 * mebibyte), {
     code: 'out-of-budget',
     message: /^No room for weights[^\n]*$/,
   });
-  await assert.rejects(load(6 * 2 ** 20, 2 ** 20), {
+  await assert.rejects(load(6 * mebibyte, mebibyte), {
     code: 'out-of-budget',
     message: /^No room for weights[^\n]*$/,
   });
