@@ -29,7 +29,7 @@ test('where every thread helps, all compute, and few runs are spent on trials', 
     const threads = run(tuner, tape, 2000, ideal);
     assert.equal(tuner.count, most);
     assert.ok(shareOf(threads, most) > 0.99, `${most}`);
-    assert.ok(shareOf(threads.slice(0, 40), most) > 0.96);
+    assert.ok(shareOf(threads.slice(0, 40), most) >= 0.95);
   }
 });
 
@@ -74,6 +74,20 @@ test('times that scatter alike do not move it', () => {
   const tuner = new ThreadTuner(4);
   run(tuner, {}, 3000, (threads) => ideal(threads) * noise());
   assert.equal(tuner.count, 4);
+});
+
+test('a slow first run, and a slow one now and then, do not move it', () => {
+  const tuner = new ThreadTuner(2);
+  const us = (threads: number, index: number) => (index % 97 === 0 ? 10 * ideal(threads) : ideal(threads));
+  assert.ok(shareOf(run(tuner, {}, 1000, us), 2) > 0.97);
+});
+
+test('of processors that are taken away now and then the mean time counts', () => {
+  const tuner = new ThreadTuner(2);
+  // Two threads use up their share in three runs and wait; one has enough.
+  const us = (threads: number, index: number) => (threads === 1 ? 6000 : index % 3 === 0 ? 14_000 : 4000);
+  const threads = run(tuner, {}, 400, us);
+  assert.ok(shareOf(threads.slice(100), 1) > 0.7, `${shareOf(threads.slice(100), 1)}`);
 });
 
 test('the longest of the tapes in turn is watched, and another one once it is gone', () => {

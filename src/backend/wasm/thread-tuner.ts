@@ -5,11 +5,13 @@
  */
 
 /** Runs before the first trial and after one that changed something; after one that did not, twice as many as the last time. */
-const [soonRuns, fewestRuns, mostRuns] = [8, 64, 512];
-/** Runs with either number in a trial, in turn. */
-const runsEach = 3;
+const [soonRuns, mostRuns] = [8, 512];
+/** Runs with the other number in a trial, every second one. */
+const runsTried = 4;
 /** Of the time before: what counts as faster, what ends a trial at once, and what calls for one. */
-const [faster, hopeless, slower] = [0.95, 1.2, 1.3];
+const [faster, hopeless, slower] = [0.95, 1.4, 1.3];
+/** Runs that the usual time is a mean of: where processors are taken away now and then, the mean is what counts. */
+const usualRuns = 12;
 /** Runs of other tapes after which the one that was watched is given up. */
 const mostStrangers = 64;
 
@@ -29,17 +31,18 @@ export class ThreadTuner<Tape extends object> implements ThreadChoice<Tape> {
   /** The longest of those that come again and again. */
   #tape: Tape | undefined;
   #strangers = 0;
-  /** Microseconds of its runs lately, and at the last trial. */
+  /** Microseconds of its runs lately, and how many of them there were; the first is not counted, it may be slow. */
   #usualUs = 0;
+  #usualCount = 0;
+  /** The usual time at the last trial. */
   #levelUs = 0;
   #runs = 0;
   #restRuns = soonRuns;
   #goesDown = true;
   /** Threads of the trial under way, and runs in it; 0: none. */
   #candidate = 0;
-  #runsTried = 0;
-  readonly #here = new Float64Array(runsEach);
-  readonly #there = new Float64Array(runsEach);
+  #trialRuns = 0;
+  #triedUs = 0;
 
   constructor(most: number) {
     this.#most = most;
@@ -51,7 +54,7 @@ export class ThreadTuner<Tape extends object> implements ThreadChoice<Tape> {
   }
 
   threadsFor(tape: Tape): number {
-    const isTried = this.#candidate > 0 && tape === this.#tape && this.#runsTried % 2 === 1;
+    const isTried = this.#candidate > 0 && tape === this.#tape && this.#trialRuns % 2 === 1;
     return isTried ? this.#candidate : this.#count;
   }
 
@@ -62,7 +65,7 @@ export class ThreadTuner<Tape extends object> implements ThreadChoice<Tape> {
       this.#try(us);
       return;
     }
-    this.#usualUs += (us - this.#usualUs) / soonRuns;
+    this.#note(us);
     this.#runs++;
     const isSlower = this.#runs >= soonRuns && this.#usualUs > slower * this.#levelUs;
     if (this.#runs >= this.#restRuns || isSlower) this.#begin();
@@ -74,6 +77,7 @@ export class ThreadTuner<Tape extends object> implements ThreadChoice<Tape> {
     if (this.#tape && !isLonger && this.#strangers <= mostStrangers) return false;
     this.#tape = tape;
     this.#usualUs = us;
+    this.#usualCount = 0;
     this.#levelUs = Number.POSITIVE_INFINITY;
     this.#candidate = 0;
     this.#runs = 0;
@@ -81,9 +85,15 @@ export class ThreadTuner<Tape extends object> implements ThreadChoice<Tape> {
     return true;
   }
 
+  #note(us: number): void {
+    this.#usualCount = Math.min(usualRuns, this.#usualCount + 1);
+    this.#usualUs += (us - this.#usualUs) / this.#usualCount;
+  }
+
   #begin(): void {
     this.#runs = 0;
-    this.#runsTried = 0;
+    this.#trialRuns = 0;
+    this.#triedUs = 0;
     this.#levelUs = this.#usualUs;
     const isPossible = this.#goesDown ? this.#count > 1 : this.#count < this.#most;
     if (!isPossible) this.#goesDown = !this.#goesDown;
@@ -92,26 +102,25 @@ export class ThreadTuner<Tape extends object> implements ThreadChoice<Tape> {
   }
 
   #try(us: number): void {
-    const times = this.#runsTried % 2 === 0 ? this.#here : this.#there;
-    times[this.#runsTried >> 1] = us;
-    this.#runsTried++;
-    const isHopeless = this.#runsTried === 2 && (this.#there[0] ?? 0) > hopeless * (this.#here[0] ?? 0);
-    if (!isHopeless && this.#runsTried < 2 * runsEach) return;
-    const isFaster = !isHopeless && middle(this.#there) < faster * middle(this.#here);
-    if (isFaster) {
+    this.#trialRuns++;
+    if (this.#trialRuns % 2 === 1) {
+      this.#note(us);
+      return;
+    }
+    this.#triedUs += us;
+    const tried = this.#trialRuns / 2;
+    const mean = this.#triedUs / tried;
+    const isHopeless = tried === 1 && mean > hopeless * this.#usualUs;
+    if (!isHopeless && tried < runsTried) return;
+    if (mean < faster * this.#usualUs) {
       this.#count = this.#candidate;
       this.#restRuns = soonRuns;
-      this.#usualUs = middle(this.#there);
+      this.#usualUs = mean;
     } else {
       this.#goesDown = !this.#goesDown;
-      this.#restRuns = Math.min(mostRuns, Math.max(fewestRuns, this.#restRuns * 2));
+      this.#restRuns = Math.min(mostRuns, this.#restRuns * 2);
     }
     this.#levelUs = this.#usualUs;
     this.#candidate = 0;
   }
-}
-
-function middle(times: Float64Array): number {
-  times.sort();
-  return times[times.length >> 1] ?? 0;
 }
