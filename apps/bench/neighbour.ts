@@ -1,13 +1,14 @@
 /**
  * `bench --neighbour`: decoding and prompts while another process keeps one processor fully busy, in turn with the same
- * undisturbed. The neighbour is bound to the first processor where the system has `taskset`.
+ * undisturbed, and the engine's own choice of threads at last. The neighbour is bound to the first processor where the
+ * system has `taskset`.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { Engine, type Session } from '../../src/index.ts';
 import { promptIds } from './peers/contender.ts';
 import { medianOf } from './peers/median.ts';
 
-const [rounds, decodedTokens, promptTokens] = [5, 48, 256];
+const [rounds, decodedTokens, promptTokens] = [5, 96, 256];
 
 interface Speeds {
   readonly decode: number[];
@@ -20,8 +21,9 @@ export async function neighbourReport(path: string, threadCounts: readonly numbe
     '| threads | decode alone, tokens/s | with a neighbour | kept | prompt alone, tokens/s | with a neighbour | kept |',
     '|---:|---:|---:|---:|---:|---:|---:|',
   ];
-  for (const threads of threadCounts) {
-    await using engine = await Engine.load(path, { threads, contextLength: 512 });
+  for (const threads of [...threadCounts, undefined]) {
+    const options = { contextLength: 512, ...(threads === undefined ? {} : { threads }) };
+    await using engine = await Engine.load(path, options);
     await using session = await engine.session();
     const alone: Speeds = { decode: [], prompt: [] };
     const disturbed: Speeds = { decode: [], prompt: [] };
@@ -39,7 +41,7 @@ export async function neighbourReport(path: string, threadCounts: readonly numbe
       const [before, during] = [medianOf(alone[kind]), medianOf(disturbed[kind])];
       return [before.toFixed(1), during.toFixed(1), `${((100 * during) / before).toFixed(0)} %`];
     });
-    lines.push(`| ${[threads, ...cells].join(' | ')} |`);
+    lines.push(`| ${[threads ?? `default, ${engine.description.threads}`, ...cells].join(' | ')} |`);
   }
   return lines.join('\n');
 }
