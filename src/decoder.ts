@@ -31,11 +31,8 @@ export interface Proposer {
    * tree means: no idea. `tokens` may have been cut and continued differently since the last call.
    */
   propose(tokens: readonly number[], limit: number, signal?: AbortSignal): Promise<TokenTree> | TokenTree;
-  /**
-   * The tree given last is under way through the target, and the machine has idle time: the proposer may use it until
-   * `signal` fires, and settles soon after. `onToken` tells that `foreseen` has changed.
-   */
-  whileVerifying?(signal: AbortSignal, onToken: () => void): Promise<void>;
+  /** The tree given last is under way through the target, and the machine will be idle at times: it may be used. */
+  whileVerifying?(phase: VerifyingPhase): Promise<void>;
   /** The tokens most likely to follow, of the tree given last and of what came while it is verified. */
   foreseen?(): readonly number[];
   /** Told after every pass of the target, of empty trees too. */
@@ -52,6 +49,15 @@ export interface DecodingTerms {
   readonly endIds: ReadonlySet<number>;
   /** Of the target. */
   readonly vocabularySize: number;
+}
+
+export interface VerifyingPhase {
+  /** Fires at its end; the proposer then settles soon. */
+  readonly signal: AbortSignal;
+  /** How long the machine is likely to have nothing else to compute in all. */
+  readonly idleMs: number;
+  /** To be told that `foreseen` has changed. */
+  readonly onToken: () => void;
 }
 
 /** A pass of the target over the last token and a tree. */
@@ -191,8 +197,11 @@ export interface DecodeTarget {
   readonly contextLength: number;
   /** Grows as tokens are emitted. */
   readonly tokens: number[];
-  /** Whether passes leave the machine idle at times, as they do while weights are read; asked before each. No by default. */
-  readonly hasIdleTime?: () => boolean;
+  /**
+   * Milliseconds so far in which the machine had nothing to compute because weights were read; proposers may use what is
+   * to be expected of it. None by default.
+   */
+  readonly waitedMs?: () => number;
   /** Milliseconds, for measuring passes; `performance.now` by default. */
   readonly clock?: () => number;
 }

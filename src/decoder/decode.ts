@@ -18,6 +18,15 @@ import { Sampler } from './sampler.ts';
 import { checkTree, emptyTree } from './token-tree.ts';
 import { type Drawing, type Verified, verify } from './verify.ts';
 
+/** Share of the latest pass in what is expected of the next one's idle time. */
+const latestIdle = 0.5;
+
+interface LoopState {
+  readonly drawing: Drawing;
+  /** Expected of a pass. */
+  idleMs: number;
+}
+
 /** The rows of a tree, the last token's among them, are seen through a mask of 64 bits. */
 const largestTree = 63;
 
@@ -59,10 +68,11 @@ async function* run(
     vocabularySize: target.executor.vocabularySize,
   });
   const { signal } = options;
+  const state: LoopState = { drawing, idleMs: 0 };
   let isWaitingForConsumer = false;
   try {
     while (!isFinished(target, options, stats)) {
-      const drawn = await extend(target, proposer, options, drawing, stats);
+      const drawn = await extend(target, proposer, options, state, stats);
       for (const token of drawn) {
         target.tokens.push(token.id);
         if (drawing.endIds.has(token.id)) {
@@ -92,13 +102,13 @@ async function extend(
   target: DecodeTarget,
   proposer: Proposer,
   options: DecodeOptions,
-  drawing: Drawing,
+  state: LoopState,
   stats: DecodeStats,
 ): Promise<readonly DecodedToken[]> {
   const { executor, sequence } = target;
   const tree = await proposeTree(target, proposer, options.maxTokens - stats.tokens, options.signal);
   const { verified, elapsedMs } = await retried(proposer, () =>
-    verifyAndGoOn(target, proposer, tree, options, drawing),
+    verifyAndGoOn(target, proposer, tree, options, state),
   );
   const { drawn, path, accepted } = verified;
   await executor.move(sequence.commit(path));
@@ -115,26 +125,26 @@ async function verifyAndGoOn(
   proposer: Proposer,
   tree: TokenTree,
   options: DecodeOptions,
-  drawing: Drawing,
+  state: LoopState,
 ): Promise<{ readonly verified: Verified; readonly elapsedMs: number }> {
   const { onProvisional, signal } = options;
-  const { clock = () => performance.now(), hasIdleTime } = target;
-  const began = clock();
-  const pass = verify(target, tree, drawing, signal);
+  const { clock = () => performance.now(), waitedMs = () => 0 } = target;
+  const [began, waitedBefore] = [clock(), waitedMs()];
+  const pass = verify(target, tree, state.drawing, signal);
   const show = (): void => onProvisional?.(proposer.foreseen?.() ?? []);
   const over = new AbortController();
   let beside: Promise<void> | undefined;
   try {
     if (onProvisional) show();
-    if (hasIdleTime?.()) {
+    if (state.idleMs > 0 && proposer.whileVerifying) {
       const stop = signal ? AbortSignal.any([signal, over.signal]) : over.signal;
-      beside = proposer.whileVerifying?.(stop, show);
+      beside = proposer.whileVerifying({ signal: stop, idleMs: state.idleMs, onToken: show });
     }
     const verified = await pass;
-    const elapsedMs = clock() - began;
+    state.idleMs += latestIdle * (waitedMs() - waitedBefore - state.idleMs);
     over.abort();
     await beside;
-    return { verified, elapsedMs };
+    return { verified, elapsedMs: clock() - began };
   } catch (error) {
     over.abort();
     // Neither goes on when the other has failed.

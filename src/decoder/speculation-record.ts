@@ -28,11 +28,7 @@ export class SpeculationRecord {
   }
 
   /** A pass of the target is over. */
-  verified(
-    tree: CandidateTree,
-    pass: { readonly chosen: number; readonly drawn: readonly number[]; readonly alpha: number | undefined },
-  ): void {
-    this.#countProvisional(tree, pass.drawn);
+  verified(pass: { readonly chosen: number; readonly alpha: number | undefined }): void {
     if (pass.chosen === 0) return;
     this.#stats.verifications++;
     if (pass.alpha !== undefined && this.#stats.verifications % this.#stride === 0) {
@@ -51,10 +47,10 @@ export class SpeculationRecord {
     this.#stats.draftEnd = drafter.end;
   }
 
-  /** Those on the way that the target took are kept, and those behind its end. */
-  #countProvisional(tree: CandidateTree, drawn: readonly number[]): void {
+  /** How many are kept, those on the way that the target took and those behind its end; and how many dropped. */
+  countProvisional(tree: CandidateTree, drawn: readonly number[]): readonly [number, number] {
     const all = tree.nodes.filter(({ isProvisional }) => isProvisional).length;
-    if (all === 0) return;
+    if (all === 0) return [0, 0];
     let [at, kept] = [0, 0];
     for (const token of drawn) {
       at = tree.child(at, token);
@@ -67,5 +63,6 @@ export class SpeculationRecord {
     this.#stats.provisionalDropped += all - kept;
     // A tree that is carried over is counted once.
     for (const node of tree.nodes) node.isProvisional = false;
+    return [kept, all - kept];
   }
 }

@@ -61,6 +61,11 @@ export class TreeDrafter {
     return planted ?? false;
   }
 
+  /** Rows to compute before a tree can be planted. */
+  get behind(): number {
+    return this.#tokens.length - this.timeline.length;
+  }
+
   /** Computes nodes of the frontier of its tree, as many as there is room for. False where none could be. */
   async compute(indices: readonly number[], pass: DraftPass): Promise<boolean> {
     const tree = this.#tree;

@@ -12,10 +12,12 @@ import type {
   SpeculationStats,
   TokenTree,
   VerifiedPass,
+  VerifyingPhase,
 } from '../decoder.ts';
 import { CandidateTree } from './candidate-tree.ts';
 import type { CostFallbackOptions } from './cost-fallback.ts';
 import type { Fallback } from './fallback.ts';
+import { IdleGain } from './idle-gain.ts';
 import { PastBranches } from './past-branches.ts';
 import { SpeculationAccount } from './speculation-account.ts';
 import { SpeculationRecord } from './speculation-record.ts';
@@ -44,6 +46,9 @@ export class TreeProposer implements Proposer {
   readonly #drafter: TreeDrafter | undefined;
   readonly #past = new PastBranches();
   readonly #targetCosts = new StepCosts();
+  readonly #idleGain = new IdleGain();
+  /** Passes of the draft beside the verification under way. */
+  #idlePasses = 0;
   readonly #fallback: Fallback;
   readonly #account: SpeculationAccount | undefined;
   #terms: DecodingTerms | undefined;
@@ -82,19 +87,30 @@ export class TreeProposer implements Proposer {
     const kept = await this.#activeDrafter?.carryOver(tokens);
     const tree = kept ?? new CandidateTree(lastOf(tokens), this.#endIds);
     this.#tree = tree;
-    if (!kept && this.#fallback.wantsDraft()) await this.#plant(tree, () => this.#affordableRows(), signal);
+    if (!kept && this.#fallback.wantsDraft()) await this.#plant(tree, signal);
     this.#past.addTo(tree, tokens, limit);
     while (computedNodes(tree) <= limit && (await this.#grow(tree, signal)));
     this.#chosen = this.#fallback.choose(tree, Math.min(limit, this.#affordableNodes()));
     return this.#chosen.length === 0 ? emptyTree : tree.chosen(this.#chosen);
   }
 
-  async whileVerifying(signal: AbortSignal, onToken: () => void): Promise<void> {
+  async whileVerifying({ signal, idleMs, onToken }: VerifyingPhase): Promise<void> {
     const [tree, drafter] = [this.#tree, this.#activeDrafter];
-    if (!tree || !drafter) return;
+    if (!tree || !drafter?.timeline.costs.isKnown) return;
+    const { costs } = drafter.timeline;
+    if (!this.#idleGain.isWorth(costs.at(1))) return;
     const pass = { signal, isIdle: true };
+    let leftMs = idleMs;
     const work = async (): Promise<boolean> => {
-      if (tree.root.row < 0) return this.#plant(tree, () => mostRowsAtATime, signal, true);
+      const isPlanted = tree.root.row >= 0;
+      const rows = Math.min(rowsWithin(costs, leftMs), isPlanted ? 1 : drafter.behind);
+      if (rows === 0) return false;
+      leftMs -= costs.at(rows);
+      this.#idlePasses++;
+      if (!isPlanted) {
+        if (await drafter.plant(tree, rows, pass)) this.#branch(tree, 0);
+        return drafter.isFollowing;
+      }
       const tip = this.#tip(tree);
       if (tip === undefined || !(await drafter.compute([tip], pass))) return false;
       const [likeliest] = this.#branch(tree, tip);
@@ -127,7 +143,10 @@ export class TreeProposer implements Proposer {
   observe({ drawn, rows, elapsedMs }: VerifiedPass): void {
     const [tree, chosen] = [this.#tree, this.#chosen];
     this.#tree = undefined;
-    this.#targetCosts.observe(rows, elapsedMs);
+    const idlePasses = this.#idlePasses;
+    this.#idlePasses = 0;
+    this.#idleGain.observe(idlePasses, elapsedMs - this.#targetCosts.at(rows));
+    this.#targetCosts.observe(rows, Math.max(0, elapsedMs - this.#idleGain.extraOf(idlePasses)));
     // Where only one more token was wanted, nothing had been asked of it.
     if (!tree) return;
     const draftMs = this.#draftSpentMs - this.#spentBefore;
@@ -146,7 +165,8 @@ export class TreeProposer implements Proposer {
     if (this.#account && plainMs > 0 && (rows > 1 || draftMs > 0)) {
       this.#account.settle(accepted, (elapsedMs + draftMs - plainMs) / plainMs);
     }
-    this.#record.verified(tree, { chosen: chosen.length, drawn, alpha: this.#fallback.alpha });
+    this.#idleGain.settle(...this.#record.countProvisional(tree, drawn));
+    this.#record.verified({ chosen: chosen.length, alpha: this.#fallback.alpha });
     this.#record.drafted(this.#drafter);
   }
 
@@ -173,22 +193,16 @@ export class TreeProposer implements Proposer {
     return this.#drafter?.timeline.spent.ms ?? 0;
   }
 
-  /** Computes the root of a tree, and what leads there, so many rows at a time; false where the draft cannot, or may not. */
-  async #plant(
-    tree: CandidateTree,
-    rowsAtATime: () => number,
-    signal: AbortSignal | undefined,
-    isIdle = false,
-  ): Promise<boolean> {
+  /** Computes the root of a tree, and what leads there, as far as may be paid for. */
+  async #plant(tree: CandidateTree, signal: AbortSignal | undefined): Promise<void> {
     for (const drafter = this.#drafter; drafter?.isFollowing; ) {
-      const most = rowsAtATime();
-      if (most === 0) return false;
-      if (await drafter.plant(tree, most, { signal, isIdle })) {
+      const most = this.#affordableRows();
+      if (most === 0) return;
+      if (await drafter.plant(tree, most, { signal, isIdle: false })) {
         this.#branch(tree, 0);
-        return true;
+        return;
       }
     }
-    return false;
   }
 
   /** One pass of the draft; false where it is time to verify. */
@@ -232,12 +246,16 @@ export class TreeProposer implements Proposer {
   #affordableRows(): number {
     const costs = this.#drafter?.timeline.costs;
     if (!this.#account || !costs) return Number.POSITIVE_INFINITY;
-    const budget = this.#budgetMs();
-    if (!this.#targetCosts.isKnown || budget <= costs.at(1)) return 0;
-    if (!costs.isKnown) return firstRows;
-    const more = (budget - costs.at(1)) / Math.max(costs.rowMs, 1e-9);
-    return Math.min(mostRowsAtATime, 1 + Math.floor(more));
+    return this.#targetCosts.isKnown ? rowsWithin(costs, this.#budgetMs()) : 0;
   }
+}
+
+/** Rows of one pass of the draft that so many milliseconds are enough for. */
+function rowsWithin(costs: StepCosts, ms: number): number {
+  if (ms <= costs.at(1)) return 0;
+  if (!costs.isKnown) return firstRows;
+  const more = (ms - costs.at(1)) / Math.max(costs.rowMs, 1e-9);
+  return Math.min(mostRowsAtATime, 1 + Math.floor(more));
 }
 
 const lastOf = (tokens: readonly number[]): number => known(tokens.at(-1), 'last token');

@@ -102,7 +102,7 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
       );
     return new LocalEngine({
       ...{ tokenizer, chat, cache, executor, weights, contextLength, draft },
-      ...{ decoder: options.decoder, fallback: options.fallback, hasIdleTime: () => weights.isStreamed },
+      ...{ decoder: options.decoder, fallback: options.fallback },
       threads: () => backend.threads,
       // Pages are bytes in the backend's own layout, so a snapshot fits this backend and this model only.
       snapshotKey: () => hashModel(checkpoint, `${name}, ${cacheType}, ${plan.cache.pageBytes} bytes a page`),

@@ -26,8 +26,6 @@ export interface EngineParts {
   /** For generations that state none. */
   readonly decoder: ProposerName | undefined;
   readonly fallback: FallbackName | undefined;
-  /** Whether passes wait for weights at times, so that the draft may compute meanwhile. */
-  hasIdleTime(): boolean;
   /** Identity of model and cache layout. */
   snapshotKey(): Promise<string>;
   close(): Promise<void>;

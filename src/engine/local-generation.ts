@@ -110,11 +110,11 @@ export class LocalGeneration implements Generation {
     const foreseen = provisional ? new ForeseenTokens() : undefined;
     const leaving = new AbortController();
     const ending = foreseen ? AbortSignal.any([leaving.signal, ...(signal ? [signal] : [])]) : signal;
-    const hasIdleTime = () => idleDrafting && this.#parts.hasIdleTime();
+    const waitedMs = idleDrafting ? () => this.#waitedMs() : () => 0;
     // After nothing but BOS the text begins here.
     const continues = tokenizer.decode(promptTokens) !== '';
     const decoding = decodeText(
-      { executor, sequence, contextLength, tokens, hasIdleTime },
+      { executor, sequence, contextLength, tokens, waitedMs },
       proposer,
       tokenizer.stream({ continues }),
       {
@@ -178,6 +178,12 @@ export class LocalGeneration implements Generation {
         },
       });
     }
+  }
+
+  /** Milliseconds in which weights were read and nothing was computed. */
+  #waitedMs(): number {
+    const traffic = this.#parts.weights.traffic();
+    return traffic ? traffic.readMs - traffic.bothMs : 0;
   }
 
   /** Tokens that came when the consumer had left. */

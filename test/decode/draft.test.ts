@@ -10,7 +10,7 @@ import {
   openProposer,
   type SamplingOptions,
 } from '../../src/decoder.ts';
-import { contrary, openToyDraft, type ToyDraft } from './toy-draft.ts';
+import { contrary, longWaits, openToyDraft, type ToyDraft } from './toy-draft.ts';
 import { openToyTarget, type ToyOptions } from './toy-executor.ts';
 import { checkConsistent, collect } from './toy-run.ts';
 
@@ -57,15 +57,43 @@ test('a draft that thinks as the target does foresees everything, drawn tokens t
   }
 });
 
+/**
+ * A target that waits in each verification, for so many turns of the event loop, on a clock by which verifications take 100
+ * and passes of the draft 10, but for those beside a verification, which nothing waits for.
+ */
+async function openIdle(draft: ToyDraft, turns: number) {
+  let [now, verifying] = [0, false];
+  const clock = () => now;
+  const target = await openToyTarget({ ...toy, duringRun: () => pass(turns) }, prompt);
+  const verify = target.executor.run.bind(target.executor);
+  target.executor.run = async (step, options) => {
+    verifying = true;
+    try {
+      return await verify(step, options);
+    } finally {
+      verifying = false;
+      now += 100;
+    }
+  };
+  const run = draft.executor.run.bind(draft.executor);
+  let beside = 0;
+  draft.executor.run = (step, options) => {
+    if (verifying) beside++;
+    else now += 10;
+    return run(step, options);
+  };
+  const proposer = openProposer('tree', { draft, fallback: 'adaptive', clock });
+  return { target: { ...target, waitedMs: longWaits(), clock }, proposer, beside: () => beside };
+}
+
 test('while a verification waits, the draft goes on, and what was right is not computed again', async () => {
   for (const sampling of samplings) {
     for (const alter of [undefined, blur]) {
       const draft = openToyDraft({ ...toy, ...(alter ? { alter } : {}) });
-      const target = await openToyTarget({ ...toy, duringRun: () => pass(40) }, prompt);
-      const proposer = openProposer('tree', { draft, fallback: 'adaptive' });
+      const { target, proposer } = await openIdle(draft, 40);
       const seen: (readonly number[])[] = [];
       const options = { maxTokens: 120, sampling, onProvisional: (ids: readonly number[]) => seen.push(ids) };
-      const { ids, stats } = await collect({ ...target, hasIdleTime: () => true }, proposer, options);
+      const { ids, stats } = await collect(target, proposer, options);
       assert.deepEqual(ids, await plainIds(120, sampling));
       checkConsistent(target, 'idle');
       const { provisionalKept = 0, provisionalDropped = 0 } = stats.speculation ?? {};
@@ -174,36 +202,48 @@ test('a target that lacks memory gets the draft’s', async () => {
 
 test('an abort in the middle of drafting or of provisional tokens leaves both timelines whole', async () => {
   const plain = await plainIds(80);
-  for (const at of [1, 2, 5, 12, 30, 47]) {
+  let beside = 0;
+  for (const at of [1, 2, 12, 30, 60, 61, 62, 90, 91]) {
     const controller = new AbortController();
     const draft = troubledDraft(at, () => controller.abort());
-    const target = await openToyTarget({ ...toy, duringRun: () => pass(6) }, prompt);
-    const idle = { ...target, hasIdleTime: () => true };
-    const proposer = openProposer('tree', { draft, fallback: 'adaptive' });
-    const { ids, stats } = await collect(idle, proposer, { maxTokens: 80, signal: controller.signal });
+    const idle = await openIdle(draft, 6);
+    const { target, proposer } = idle;
+    const { ids, stats } = await collect(target, proposer, { maxTokens: 80, signal: controller.signal });
     assert.equal(stats.finish, 'aborted', `run ${at}`);
     assert.deepEqual(ids, plain.slice(0, ids.length));
     checkConsistent(target, `run ${at}`);
-    const rest = await collect(idle, proposer, { maxTokens: 80 - ids.length });
+    beside += idle.beside();
+    const rest = await collect(target, proposer, { maxTokens: 80 - ids.length });
     assert.deepEqual([...ids, ...rest.ids], plain);
     proposer.close?.();
     assert.equal(draft.open.size, 0);
   }
+  assert.ok(beside > 10, `${beside} passes beside verifications`);
 });
 
 test('a consumer that leaves while the draft works ends both', async () => {
   const draft = openToyDraft({ ...toy, alter: blur });
-  const target = await openToyTarget({ ...toy, duringRun: () => pass(10) }, prompt);
-  const proposer = openProposer('tree', { draft, fallback: 'adaptive' });
+  const { target, proposer, beside } = await openIdle(draft, 10);
   let count = 0;
-  for await (const _ of decode({ ...target, hasIdleTime: () => true }, proposer, { maxTokens: 80 })) {
-    if (++count === 13) break;
-  }
+  for await (const _ of decode(target, proposer, { maxTokens: 80 })) if (++count === 13) break;
+  assert.ok(beside() > 0);
   const rowsThen = draft.executor.rowCount;
   await pass(20);
   assert.equal(draft.executor.rowCount, rowsThen, 'nothing goes on behind it');
   assert.deepEqual(target.tokens.slice(prompt.length), (await plainIds(80)).slice(0, 13));
   checkConsistent(target, 'left');
+});
+
+test('a draft that fails beside a verification ends the decoding with its error, and a target that does with its own', async () => {
+  for (const at of [30, 60, 61, 62, 90, 91]) {
+    const draft = troubledDraft(at, () => {
+      throw new NearfieldError('backend', 'The draft is lost');
+    });
+    const { target, proposer } = await openIdle(draft, 6);
+    await assert.rejects(collect(target, proposer, { maxTokens: 80 }), { message: 'The draft is lost' });
+    checkConsistent(target, `run ${at}`);
+    assert.equal(draft.open.size, 0);
+  }
 });
 
 test('a text that is cut and continued otherwise is followed by the draft', async () => {

@@ -17,6 +17,7 @@ import {
 import { formatByName } from '../../src/format.ts';
 import { type ModelRunner, openRunner } from '../fixture/model-runner.ts';
 import { type TinyShapeName, tinyModelBytes } from '../fixture/tiny-model.ts';
+import { longWaits } from './toy-draft.ts';
 import { rightProposer, wildProposer, wrongProposer } from './toy-proposers.ts';
 
 const modelPath = (name: string): string =>
@@ -105,7 +106,7 @@ async function checkProposers(
       wrongProposer(text, vocabularySize),
       wildProposer(text, vocabularySize, 3),
     ]) {
-      const target = { ...(await openTarget(runner, prompt)), hasIdleTime: () => true };
+      const target = { ...(await openTarget(runner, prompt)), waitedMs: longWaits() };
       // Same rows, same bits: even the log-probabilities are equal.
       const note = `${proposer.name}, ${JSON.stringify(sampling)}`;
       assert.deepEqual(await collect(target, proposer, options), plain, note);

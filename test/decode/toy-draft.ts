@@ -37,3 +37,12 @@ export function contrary(logits: Float32Array): void {
   logits[greatest] = -30;
   logits[(greatest + 7) % logits.length] = 30;
 }
+
+/** A clock of waiting time by which every pass waits for seconds. */
+export function longWaits(): () => number {
+  let ms = 0;
+  return () => {
+    ms += 5000;
+    return ms;
+  };
+}
