@@ -202,7 +202,7 @@ export interface DecodeTarget {
    * to be expected of it. None by default.
    */
   readonly waitedMs?: () => number;
-  /** Milliseconds, for measuring passes; `performance.now` by default. */
+  /** Milliseconds, for measuring passes; the host's clock by default. */
   readonly clock?: () => number;
 }
 

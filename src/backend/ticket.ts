@@ -47,7 +47,8 @@ export class Ticket {
     this.#underWay--;
     if (failure !== undefined) this.fail(failure);
     if (this.#underWay > 0 || !this.#promise) return;
-    const [resolve, reject] = [this.#resolve, this.#reject];
+    const resolve = this.#resolve;
+    const reject = this.#reject;
     const failed = this.#reset();
     if (failed) reject(failed.error);
     else resolve();

@@ -3,7 +3,8 @@
  * model would have said itself, emit these tokens. What a node's token is depends on the tokens before it, the seed and
  * its position only, so the output is that of plain decoding for every proposer.
  */
-import { NearfieldError } from '../base/error.ts';
+import { known, NearfieldError } from '../base/error.ts';
+import { monotonicMs } from '../base/platform.ts';
 import type {
   DecodedToken,
   DecodeOptions,
@@ -16,13 +17,13 @@ import type {
 import { LogprobReader } from './logprob-reader.ts';
 import { Sampler } from './sampler.ts';
 import { checkTree, emptyTree } from './token-tree.ts';
-import { type Drawing, type Verified, verify } from './verify.ts';
+import { type Drawing, Verifier } from './verify.ts';
 
 /** Share of the latest pass in what is expected of the next one's idle time. */
 const latestIdle = 0.5;
 
 interface LoopState {
-  readonly drawing: Drawing;
+  readonly verifier: Verifier;
   /** Expected of a pass. */
   idleMs: number;
 }
@@ -68,12 +69,37 @@ async function* run(
     vocabularySize: target.executor.vocabularySize,
   });
   const { signal } = options;
-  const state: LoopState = { drawing, idleMs: 0 };
+  const { clock = monotonicMs } = target;
+  const verifier = new Verifier(target, drawing, signal);
+  const state: LoopState = { verifier, idleMs: 0 };
   let isWaitingForConsumer = false;
   try {
+    // All in this frame: each further one, and its promise, would be garbage of every step.
     while (!isFinished(target, options, stats)) {
-      const drawn = await extend(target, proposer, options, state, stats);
-      for (const token of drawn) {
+      const limit = largestTreeNow(target, options.maxTokens - stats.tokens);
+      const proposed = limit === 0 ? emptyTree : proposer.propose(target.tokens, limit, signal);
+      const tree = proposed instanceof Promise ? await proposed : proposed;
+      checkTree(tree, limit, target.executor.vocabularySize, proposer.name);
+      let elapsedMs = 0;
+      for (let isRetried = false; ; isRetried = true) {
+        try {
+          if (options.onProvisional || target.waitedMs) {
+            elapsedMs = await verifyAndGoOn(target, proposer, tree, options, state);
+          } else {
+            const beganMs = clock();
+            verifier.draw(tree, await verifier.run(tree));
+            elapsedMs = clock() - beganMs;
+          }
+          break;
+        } catch (error) {
+          if (isRetried || !hasMadeRoom(error, proposer)) throw error;
+        }
+      }
+      const moving = target.executor.move(target.sequence.commit(verifier.path));
+      if (moving) await moving;
+      account(proposer, tree, verifier, elapsedMs, stats);
+      for (let index = 0; index < verifier.drawn.length; index++) {
+        const token = known(verifier.drawn[index], 'drawn token');
         target.tokens.push(token.id);
         if (drawing.endIds.has(token.id)) {
           stats.finish = 'end';
@@ -97,40 +123,40 @@ async function* run(
   return stats;
 }
 
-/** Verifies one tree and commits its accepted path; returns the tokens to emit. */
-async function extend(
-  target: DecodeTarget,
+/** Whether the target lacked memory that the proposer has now given up. */
+function hasMadeRoom(error: unknown, proposer: Proposer): boolean {
+  const lacksMemory = error instanceof NearfieldError && error.code === 'out-of-budget';
+  return lacksMemory && proposer.relinquish?.() === true;
+}
+
+function account(
   proposer: Proposer,
-  options: DecodeOptions,
-  state: LoopState,
+  tree: TokenTree,
+  { drawn, accepted }: Verifier,
+  elapsedMs: number,
   stats: DecodeStats,
-): Promise<readonly DecodedToken[]> {
-  const { executor, sequence } = target;
-  const tree = await proposeTree(target, proposer, options.maxTokens - stats.tokens, options.signal);
-  const { verified, elapsedMs } = await retried(proposer, () =>
-    verifyAndGoOn(target, proposer, tree, options, state),
-  );
-  const { drawn, path, accepted } = verified;
-  await executor.move(sequence.commit(path));
+): void {
   stats.steps++;
   stats.proposed += tree.tokens.length;
   stats.accepted += accepted;
-  proposer.observe?.({ drawn: drawn.map(({ id }) => id), rows: tree.tokens.length + 1, elapsedMs });
-  return drawn;
+  proposer.observe?.({ drawn: idsOf(drawn), rows: tree.tokens.length + 1, elapsedMs });
 }
 
-/** The pass of the target, and beside it what the proposer does in the time that the pass leaves. */
+const idsOf = (tokens: readonly DecodedToken[]): number[] => tokens.map(({ id }) => id);
+
+/** A pass of the target, and beside it what the proposer does in the time that the pass leaves. Returns its milliseconds. */
 async function verifyAndGoOn(
   target: DecodeTarget,
   proposer: Proposer,
   tree: TokenTree,
   options: DecodeOptions,
   state: LoopState,
-): Promise<{ readonly verified: Verified; readonly elapsedMs: number }> {
+): Promise<number> {
   const { onProvisional, signal } = options;
-  const { clock = () => performance.now(), waitedMs = () => 0 } = target;
+  const { clock = monotonicMs, waitedMs = () => 0 } = target;
   const [began, waitedBefore] = [clock(), waitedMs()];
-  const pass = verify(target, tree, state.drawing, signal);
+  const { verifier } = state;
+  const pass = verifier.run(tree).then((result) => verifier.draw(tree, result));
   const show = (): void => onProvisional?.(proposer.foreseen?.() ?? []);
   const over = new AbortController();
   let beside: Promise<void> | undefined;
@@ -140,11 +166,11 @@ async function verifyAndGoOn(
       const stop = signal ? AbortSignal.any([signal, over.signal]) : over.signal;
       beside = proposer.whileVerifying({ signal: stop, idleMs: state.idleMs, onToken: show });
     }
-    const verified = await pass;
+    await pass;
     state.idleMs += latestIdle * (waitedMs() - waitedBefore - state.idleMs);
     over.abort();
     await beside;
-    return { verified, elapsedMs: clock() - began };
+    return clock() - began;
   } catch (error) {
     over.abort();
     // Neither goes on when the other has failed.
@@ -155,29 +181,10 @@ async function verifyAndGoOn(
   }
 }
 
-/** Once more where the target lacked memory that the proposer can do without. */
-async function retried<T>(proposer: Proposer, pass: () => Promise<T>): Promise<T> {
-  try {
-    return await pass();
-  } catch (error) {
-    const lacksMemory = error instanceof NearfieldError && error.code === 'out-of-budget';
-    if (!lacksMemory || !proposer.relinquish?.()) throw error;
-    return pass();
-  }
-}
-
-async function proposeTree(
-  { executor, tokens, contextLength }: DecodeTarget,
-  proposer: Proposer,
-  wantedTokens: number,
-  signal: AbortSignal | undefined,
-): Promise<TokenTree> {
+/** Nodes that a tree may have. */
+function largestTreeNow({ executor, tokens, contextLength }: DecodeTarget, wantedTokens: number): number {
   const roomForRows = contextLength - tokens.length;
-  const limit = Math.min(largestTree, executor.maxSelected - 1, wantedTokens - 1, roomForRows);
-  if (limit <= 0) return emptyTree;
-  const tree = await proposer.propose(tokens, limit, signal);
-  checkTree(tree, limit, executor.vocabularySize, proposer.name);
-  return tree;
+  return Math.max(0, Math.min(largestTree, executor.maxSelected - 1, wantedTokens - 1, roomForRows));
 }
 
 function isFinished(target: DecodeTarget, options: DecodeOptions, stats: DecodeStats): boolean {

@@ -1,10 +1,11 @@
 /** Proposes nothing: one token per pass of the model. */
 import type { Proposer, TokenTree } from '../decoder.ts';
+import { emptyTree } from './token-tree.ts';
 
 export class PlainProposer implements Proposer {
   readonly name = 'plain';
 
   propose(): TokenTree {
-    return { tokens: [], parents: [] };
+    return emptyTree;
   }
 }

@@ -2,7 +2,7 @@
 import { NearfieldError } from '../base/error.ts';
 import type { TokenTree } from '../decoder.ts';
 
-export const emptyTree: TokenTree = { tokens: [], parents: [] };
+export const emptyTree: TokenTree = Object.freeze({ tokens: [], parents: [] });
 
 /** Throws `internal` for a tree that breaks the proposer's contract. */
 export function checkTree(tree: TokenTree, limit: number, vocabularySize: number, proposer: string): void {
@@ -13,7 +13,8 @@ export function checkTree(tree: TokenTree, limit: number, vocabularySize: number
       `Proposer ${proposer} gave ${tokens.length} tokens with ${parents.length} parents where at most ${limit} were asked for`,
     );
   }
-  for (const [node, parent] of parents.entries()) {
+  for (let node = 0; node < parents.length; node++) {
+    const parent = parents[node] ?? node;
     const token = tokens[node] ?? -1;
     if (!Number.isInteger(parent) || parent < -1 || parent >= node) {
       throw new NearfieldError('internal', `Proposer ${proposer} gave node ${node} the parent ${parent}`);

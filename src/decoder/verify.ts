@@ -4,7 +4,7 @@
  */
 import { known } from '../base/error.ts';
 import type { DecodedToken, DecodeTarget, TokenTree } from '../decoder.ts';
-import type { StepResult, StepRow } from '../executor.ts';
+import type { RunOptions, Step, StepResult, StepRow } from '../executor.ts';
 import type { LogprobReader } from './logprob-reader.ts';
 import type { Sampler } from './sampler.ts';
 import { childOf } from './token-tree.ts';
@@ -17,54 +17,70 @@ export interface Drawing {
   readonly endIds: ReadonlySet<number>;
 }
 
-export interface Verified {
-  /** At least one; all but the last are nodes of the tree. */
-  readonly drawn: readonly DecodedToken[];
+/** Verifies one tree after the other; what it makes for one is used again for the next. */
+export class Verifier {
+  /** Of the last tree. At least one; all but the last are nodes of the tree. */
+  readonly drawn: DecodedToken[] = [];
   /** Cache rows to commit: the last token's, then those of the drawn tokens but the last. */
-  readonly path: readonly number[];
+  readonly path: number[] = [];
   /** Nodes of the tree whose token was drawn. */
-  readonly accepted: number;
-}
+  accepted = 0;
+  readonly #target: DecodeTarget;
+  readonly #drawing: Drawing;
+  readonly #options: RunOptions;
+  /** Row 0 is the last token, row i + 1 the tree's node i; all of them are selected. */
+  readonly #rows: StepRow[] = [];
+  readonly #selected: number[] = [];
+  readonly #step: Step;
 
-/** Leaves the rows pending in `target.sequence`. The sampler accepts what is drawn. */
-export async function verify(
-  target: DecodeTarget,
-  tree: TokenTree,
-  drawing: Drawing,
-  signal: AbortSignal | undefined,
-): Promise<Verified> {
-  const rows = rowsOf(target, tree);
-  const kind = drawing.sampler.needsLogits || drawing.logprobs ? 'logits' : 'argmax';
-  const step = { rows, select: { kind, rows: rows.map((_, index) => index) } } as const;
-  const result = await target.executor.run(step, signal ? { signal } : {});
-
-  // Logits are valid until the executor's next run: everything is drawn here, before anyone else can have a turn.
-  const drawn: DecodedToken[] = [];
-  const path: number[] = [];
-  let accepted = 0;
-  for (let node = -1; ; ) {
-    path.push(known(result.cacheRows[node + 1], 'cache row of a step row'));
-    const token = drawAt(target, result, node, target.tokens.length + drawn.length, drawing);
-    drawn.push(token);
-    drawing.sampler.accept(token.id);
-    node = childOf(tree, node, token.id);
-    if (node >= 0) accepted++;
-    if (node < 0 || drawing.endIds.has(token.id)) return { drawn, path, accepted };
+  constructor(target: DecodeTarget, drawing: Drawing, signal: AbortSignal | undefined) {
+    this.#target = target;
+    this.#drawing = drawing;
+    this.#options = signal ? { signal } : {};
+    const kind = drawing.sampler.needsLogits || drawing.logprobs ? 'logits' : 'argmax';
+    this.#step = { rows: this.#rows, select: { kind, rows: this.#selected } };
   }
-}
 
-/** Row 0 is the last token, row i + 1 the tree's node i. */
-function rowsOf({ sequence, tokens }: DecodeTarget, tree: TokenTree): readonly StepRow[] {
-  const last = tokens.length - 1;
-  const rows: StepRow[] = [
-    { sequence, token: known(tokens[last], 'last token'), position: last, parent: sequence.committed - 1 },
-  ];
-  for (const [node, token] of tree.tokens.entries()) {
-    const row = (tree.parents[node] ?? -1) + 1;
-    const position = known(rows[row], 'parent row').position + 1;
-    rows.push({ sequence, token, position, parent: { row } });
+  /** One pass of the model; its rows are then pending in the target's sequence. */
+  run(tree: TokenTree): Promise<StepResult> {
+    const { sequence, tokens, executor } = this.#target;
+    const rows = this.#rows;
+    const last = tokens.length - 1;
+    const token = known(tokens[last], 'last token');
+    rows[0] = { sequence, token, position: last, parent: sequence.committed - 1 };
+    this.#selected[0] = 0;
+    for (let node = 0; node < tree.tokens.length; node++) {
+      const row = (tree.parents[node] ?? -1) + 1;
+      const position = known(rows[row], 'parent row').position + 1;
+      rows[node + 1] = { sequence, token: tree.tokens[node] ?? -1, position, parent: { row } };
+      this.#selected[node + 1] = node + 1;
+    }
+    cut(rows, tree.tokens.length + 1);
+    cut(this.#selected, tree.tokens.length + 1);
+    return executor.run(this.#step, this.#options);
   }
-  return rows;
+
+  /**
+   * Draws the model's tokens along the tree; the sampler accepts them. Logits are valid until the executor's next run: to
+   * be called before anyone else can have a turn.
+   */
+  draw(tree: TokenTree, result: StepResult): void {
+    const { sampler, endIds } = this.#drawing;
+    this.accepted = 0;
+    let node = -1;
+    for (let depth = 0; ; depth++) {
+      this.path[depth] = known(result.cacheRows[node + 1], 'cache row of a step row');
+      const token = drawAt(this.#target, result, node, this.#target.tokens.length + depth, this.#drawing);
+      this.drawn[depth] = token;
+      sampler.accept(token.id);
+      node = childOf(tree, node, token.id);
+      if (node >= 0) this.accepted++;
+      if (node >= 0 && !endIds.has(token.id)) continue;
+      cut(this.path, depth + 1);
+      cut(this.drawn, depth + 1);
+      return;
+    }
+  }
 }
 
 function drawAt(
@@ -80,4 +96,9 @@ function drawAt(
   const logits = result.logits.subarray(row * size, (row + 1) * size);
   const id = sampler.draw(logits, position);
   return logprobs ? { id, ...logprobs.read(logits, id) } : { id };
+}
+
+/** An array that is emptied and filled again is new memory each time; one that keeps its length is not. */
+function cut(items: unknown[], length: number): void {
+  if (items.length > length) items.length = length;
 }

@@ -54,6 +54,8 @@ export class QueuedExecutor implements PlanExecutor {
   readonly #moves: MoveRunner;
   readonly #passes: Passes;
   #running: RunningStep | undefined;
+  /** The programs of the present pass, whose results are yet to be taken. */
+  #isSubmitted = false;
   #closing: Promise<void> | undefined;
 
   constructor(parts: ExecutorParts) {
@@ -153,6 +155,7 @@ export class QueuedExecutor implements PlanExecutor {
 
   #leave(): void {
     this.#running = undefined;
+    this.#isSubmitted = false;
     this.#appended.clear();
     this.#queue.leave();
   }
@@ -184,20 +187,28 @@ export class QueuedExecutor implements PlanExecutor {
     free();
   }
 
-  /** Pass after pass of the step under way, until one has to be waited for. */
+  /** Pass after pass of the step under way, until something has to be waited for; it goes on from there. */
   #compute(): Promise<void> | undefined {
     const run = known(this.#running, 'step under way');
-    const { rows } = this.#parts.weights;
-    while (this.#passes.next()) {
-      const bringing =
-        rows && this.#passes.isFirst
-          ? this.#appended.bring(rows, run.step.rows, this.#passes, run.options.signal)
-          : undefined;
+    for (;;) {
+      if (this.#isSubmitted) {
+        this.#isSubmitted = false;
+        const taking = this.#take(run);
+        if (taking) return taking;
+      }
+      if (!this.#passes.next()) return undefined;
+      const bringing = this.#bring(run);
       const submitted = bringing ? this.#submitAfter(bringing, run) : this.#submit(run);
-      const waiting = submitted ? this.#takeAfter(submitted, run) : this.#take(run);
-      if (waiting) return waiting;
+      this.#isSubmitted = true;
+      if (submitted) return submitted;
     }
-    return undefined;
+  }
+
+  /** Rows of tables that lie elsewhere. */
+  #bring({ step, options }: RunningStep): Promise<void> | undefined {
+    const { rows } = this.#parts.weights;
+    if (!rows || !this.#passes.isFirst) return undefined;
+    return this.#appended.bring(rows, step.rows, this.#passes, options.signal);
   }
 
   async #submitAfter(bringing: Promise<void>, run: RunningStep): Promise<void> {
@@ -215,11 +226,6 @@ export class QueuedExecutor implements PlanExecutor {
     backend.write(region, 0, block.bytes);
     const { first, again } = stages[symbols[1] === 0 ? 'nothing' : step.select.kind];
     return runner.run(isFirst ? first : again, symbols, options.signal);
-  }
-
-  async #takeAfter(submitted: Promise<void>, run: RunningStep): Promise<void> {
-    await submitted;
-    await this.#take(run);
   }
 
   /** Reads what the pass gave. */

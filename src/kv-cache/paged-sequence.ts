@@ -125,13 +125,13 @@ export class PagedSequence implements Sequence {
       }
       end = row - base;
     }
+    // Parents come before children: a path that ends where its length says has no gaps.
+    const hasGaps = end !== path.length - 1;
     const parents = kept.length > 0 ? this.#parentsOfKept(kept, end) : none;
     this.#committed += path.length;
     this.#pending.truncate(0);
-    for (const parent of parents) this.#pending.add(parent);
-    // Parents come before children: a path that ends where its length says has no gaps.
-    const hasGaps = end !== path.length - 1;
     if (!hasGaps && kept.length === 0) return noMoves;
+    for (const parent of parents) this.#pending.add(parent);
     const moves: CacheMoveRow[] = [];
     if (hasGaps) this.#moveTogether(path, base, moves);
     this.#moveTogether(kept, this.#committed, moves);

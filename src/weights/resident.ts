@@ -26,8 +26,10 @@ export class ResidentWeights implements Weights {
   }
 
   bind(segment: Segment): readonly PackedWeight[] {
-    const before = this.#bySegment.get(segment);
-    if (before) return before;
+    return this.#bySegment.get(segment) ?? this.#collect(segment);
+  }
+
+  #collect(segment: Segment): readonly PackedWeight[] {
     const bound = segment.weights.map((weight) => this.resident(weight));
     this.#bySegment.set(segment, bound);
     return bound;
