@@ -22,10 +22,12 @@ export { loadEngine } from './engine/load.ts';
 export {
   type EstimateOptions,
   estimateModel,
+  estimateSpeculation,
   type InspectOptions,
   inspectModel,
   type ModelEstimate,
   type ModelInspection,
+  type SpeculationEstimate,
 } from './engine/look.ts';
 export { type Priority, priorityNames } from './engine/pass-bounds.ts';
 

@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { Engine, type ModelEstimate, type ModelInspection } from '../../src/index.ts';
+import {
+  Engine,
+  type ModelEstimate,
+  type ModelInspection,
+  type SpeculationEstimate,
+} from '../../src/index.ts';
 import { temporaryFolder } from '../../test/fixture/temporary-folder.ts';
 import type { BenchTable } from './bench-report.ts';
-import { call, callForJson, fable } from './fixture/call.ts';
+import { call, callForJson, fable, fableDraft } from './fixture/call.ts';
 
 const short = ['--temp', '0', '-n', '6'];
 
@@ -97,6 +102,17 @@ test('inspect --json: the estimate agrees with what a run holds', async () => {
     '--no-estimate',
   ]);
   assert.equal(none, undefined);
+});
+
+test('inspect --draft tells what drafting costs, and when it pays', async () => {
+  const parameters = ['inspect', '--draft', fableDraft, fable, '--memory-budget', '9MiB', '--context', '128'];
+  const { speculation } = await callForJson<{ speculation: SpeculationEstimate }>(parameters);
+  assert.ok(speculation.model.bytesPerPass > 1e6 && speculation.draft.passMs > 0);
+  const { output } = await call(parameters);
+  assert.match(output, /speculation with .*fable-1m.*\ndraft .*\nmodel .* reads .*\npays /);
+  const { code, remarks } = await call(['inspect', '--draft', `${fableDraft}.none`, fable]);
+  assert.equal(code, 1);
+  assert.match(remarks, /^nearfield: .*fable-1m.*none.*\n$/);
 });
 
 test('inspect shows what it can of a model it cannot run, and fails', async () => {

@@ -1,6 +1,7 @@
 /** What speculation came to, for `--json` and `--verbose`. */
 import { printBytes } from '../../src/base/print-bytes.ts';
-import type { GenerationResult, StreamingReport } from '../../src/index.ts';
+import type { GenerationResult, SpeculationEstimate, StreamingReport } from '../../src/index.ts';
+import { labelledLines } from './text-table.ts';
 
 const share = (part: number, whole: number): number => (whole > 0 ? part / whole : 0);
 
@@ -53,4 +54,29 @@ export function streamingLine({
 }: StreamingReport): string {
   const percent = (value: number): string => `${(100 * value).toFixed(0)} %`;
   return `streamed ${printBytes(bytesRead)} in ${passes} passes; of reading ${percent(hiddenReadShare)} while computing, of computing ${percent(hiddenComputeShare)} while reading`;
+}
+
+export function printSpeculation({
+  draft,
+  model,
+  readBytesPerSecond,
+  breakEven,
+}: SpeculationEstimate): string {
+  const ms = (value: number): string => `${Number(value.toPrecision(3))} ms`;
+  const reads =
+    readBytesPerSecond === undefined
+      ? ''
+      : `, reads ${printBytes(model.bytesPerPass)} in ${ms(model.readMs)} at ${printBytes(readBytesPerSecond)}/s`;
+  const pays = breakEven
+    ? `from ${(100 * breakEven.acceptance).toFixed(0)} % accepted on, with ${breakEven.chain} tokens at a time`
+    : 'never';
+  const lines = labelledLines([
+    ['draft', `a pass in ${ms(draft.passMs)}, ${printBytes(draft.bytes)} with its cache`],
+    [
+      'model',
+      `a pass in ${ms(model.passMs)}: computes ${ms(model.computeMs)} and ${ms(model.rowMs)} for each further row${reads}`,
+    ],
+    ['pays', pays],
+  ]);
+  return `\nspeculation with ${draft.source}\n${lines}`;
 }

@@ -1,9 +1,11 @@
 /** Looking at a model without loading it. The code for it is fetched when it is asked for: most pages never do. */
 import type { ModelInput } from '../engine.ts';
 import type { EstimateOptions, ModelEstimate } from './estimate.ts';
+import type { SpeculationEstimate } from './estimate-speculation.ts';
 import type { InspectOptions, ModelInspection } from './inspect.ts';
 
 export type { EstimateOptions, ModelEstimate } from './estimate.ts';
+export type { SpeculationEstimate } from './estimate-speculation.ts';
 export type { InspectOptions, ModelInspection } from './inspect.ts';
 
 /** Metadata, tensors and vocabulary of a file, from its header alone. */
@@ -20,4 +22,13 @@ export async function estimateModel(
   options: EstimateOptions = {},
 ): Promise<ModelEstimate> {
   return (await import('./estimate.ts')).estimateModel(input, options);
+}
+
+/** What a draft costs, and from which acceptance on it pays, from the headers and some seconds of measuring. */
+export async function estimateSpeculation(
+  input: ModelInput,
+  draft: ModelInput,
+  options: EstimateOptions = {},
+): Promise<SpeculationEstimate> {
+  return (await import('./estimate-speculation.ts')).estimateSpeculation(input, draft, options);
 }

@@ -20,7 +20,7 @@ export interface BudgetQuestion extends Pick<LoadOptions, 'contextLength' | 'chu
   readonly mostRows: number;
   readonly budget: Budget;
   /** Resident already. */
-  readonly draft: { readonly cache: KvCache } | undefined;
+  readonly draft: { readonly cache: Pick<KvCache, 'pageBytes'> } | undefined;
 }
 
 /** How to stream what the rest of the budget does not hold; undefined where it holds all and a page of the cache. */

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { printBytes } from '../../../src/base/print-bytes.ts';
 import {
   estimateModel,
+  estimateSpeculation,
   inspectModel,
   type ModelEstimate,
   type ModelInspection,
@@ -11,6 +12,7 @@ import {
 import type { Host } from '../host.ts';
 import { addModelOptions, loadOptionsOf, type ModelFlags } from '../model-options.ts';
 import { availableBytes, residentBytes } from '../process-memory.ts';
+import { printSpeculation } from '../speculation-report.ts';
 import { labelledLines, textTable } from '../text-table.ts';
 
 interface InspectFlags extends ModelFlags {
@@ -19,6 +21,7 @@ interface InspectFlags extends ModelFlags {
   readonly metadata?: boolean;
   /** False after `--no-estimate`. */
   readonly estimate: boolean;
+  readonly draft?: string;
 }
 
 export function addInspectCommand(program: Command, host: Host): void {
@@ -29,6 +32,7 @@ export function addInspectCommand(program: Command, host: Host): void {
     .option('--tensors', 'list the tensors')
     .option('--metadata', 'list the metadata')
     .option('--plan', 'print the plan: segments, buffers, their sizes, what reuse saves')
+    .option('--draft <model>', 'also estimate what decoding with this draft costs, and when it pays')
     .option('--no-estimate', 'the file alone: open no backend, measure nothing');
   addModelOptions(command);
   command.addHelpText(
@@ -45,8 +49,15 @@ async function inspect(model: string, flags: InspectFlags, host: Host): Promise<
   // Before the rest, so that the baseline is that of a process which has just begun.
   const estimate = flags.estimate ? await tryEstimate(model, flags, signal) : undefined;
   const inspection = await inspectModel(model, { signal, ...(flags.plan ? { plan: flags.backend } : {}) });
-  if (flags.json) await host.write(`${JSON.stringify({ ...inspection, estimate })}\n`);
-  else await host.write(printInspection(inspection, estimate, flags));
+  const speculation =
+    flags.draft !== undefined && flags.estimate && inspection.problems.length === 0
+      ? await estimateSpeculation(model, flags.draft, { ...loadOptionsOf(flags), signal })
+      : undefined;
+  if (flags.json) await host.write(`${JSON.stringify({ ...inspection, estimate, speculation })}\n`);
+  else {
+    await host.write(printInspection(inspection, estimate, flags));
+    if (speculation) await host.write(printSpeculation(speculation));
+  }
   const [problem] = inspection.problems;
   if (problem !== undefined) throw new NearfieldError('unsupported', problem);
 }
