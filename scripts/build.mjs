@@ -28,6 +28,7 @@ const libraryEntries = { index: 'src/index.ts' };
 const workerEntries = {
   'compute-worker': 'src/backend/wasm/compute-worker.ts',
   'engine-worker': 'src/engine/engine-worker.ts',
+  'reader-worker': 'src/store/reader-worker.ts',
 };
 
 const programEntries = { cli: 'apps/cli/main.ts' };

@@ -42,6 +42,8 @@ export interface LoadProgress {
 export interface AssetPaths {
   readonly engineWorker?: string | URL;
   readonly computeWorker?: string | URL;
+  /** Reads layers that are streamed. */
+  readonly readerWorker?: string | URL;
   /** Folder of the `kernels-….wasm` files, with a slash at its end. */
   readonly kernels?: string | URL;
 }

@@ -3,6 +3,7 @@
  * browser's worker in the private file system of the page's origin. Losing one costs time, never a result.
  */
 export { openStore, type StoreOptions } from './store/open.ts';
+export { ReadingThread, type ReadPiece } from './store/reading-thread.ts';
 
 /** Names are made of `a-z`, `0-9`, `.` and `-`. */
 export interface Store {
@@ -30,9 +31,16 @@ export interface StoredFile {
   readInto(offset: number, target: Uint8Array): Promise<void>;
   /** Puts other bytes in the place of those at `offset`; rejects with `io` where the host refuses, as while others read. */
   replace(offset: number, bytes: Uint8Array): Promise<void>;
+  /** What another thread reads it with; here nothing but `close` may follow, once that thread has ended. */
+  handOver(): Promise<ThreadPlace>;
   /** Harmless when repeated. */
   close(): Promise<void>;
 }
+
+/** A stored file as it is posted to a thread. */
+export type ThreadPlace =
+  | { readonly name: string; readonly descriptor: number }
+  | { readonly name: string; readonly handle: FileSystemFileHandle };
 
 /** A file that is being written, under another name until it is whole. */
 export interface StoredDraft {

@@ -61,7 +61,7 @@ export interface WeightsQuestion {
   readonly stream: StreamPlan | undefined;
 }
 
-type Options = Pick<LoadOptions, 'cacheFolder' | 'signal' | 'onProgress' | 'onTrace'>;
+type Options = Pick<LoadOptions, 'assets' | 'cacheFolder' | 'signal' | 'onProgress' | 'onTrace'>;
 
 /** `opened` closes them. Throws as `loadWeights` and `streamWeights` do. */
 export async function openWeights(
@@ -82,7 +82,7 @@ export async function openWeights(
 
 async function openStreamed(
   { checkpoint, backend, budget, plan, stream }: WeightsQuestion & { readonly stream: StreamPlan },
-  { cacheFolder, signal, onProgress, onTrace }: Options,
+  { assets, cacheFolder, signal, onProgress, onTrace }: Options,
   opened: Cleanup,
 ): Promise<Weights> {
   const store = await openStore({ folder: cacheFolder });
@@ -95,6 +95,7 @@ async function openStreamed(
   const weights = await streamWeights({
     ...{ residency: stream.residency, checkpoint: await steadyCheckpoint(copy), backend, budget, store },
     sidecarName: `packed-${identity.slice(0, 40)}`,
+    readerScript: assets?.readerWorker,
     ...(signal ? { signal } : {}),
     onProgress: report('weights'),
     ...(onTrace ? { onTrace: (event: StreamEvent) => onTrace({ ...event, rows: 0 }) } : {}),

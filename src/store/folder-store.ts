@@ -3,7 +3,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { NearfieldError, throwIfAborted } from '../base/error.ts';
 import { fileError } from '../base/file-error.ts';
 import { cacheFolder, nodeModule } from '../base/platform.ts';
-import type { Store, StoredDraft, StoredFile } from '../store.ts';
+import type { Store, StoredDraft, StoredFile, ThreadPlace } from '../store.ts';
+import type { ThreadFile } from './reader-worker.ts';
 
 export function folderStore(folder: string | undefined): Store {
   const [files, paths] = [nodeModule('node:fs/promises'), nodeModule('node:path')];
@@ -84,7 +85,7 @@ class FolderFile implements StoredFile {
         this.#handle.read(target, done, target.byteLength - done, offset + done),
       );
       if (bytesRead === 0) {
-        throw new NearfieldError('bad-file', `${this.name} ends at byte ${offset + done}; it has been cut`);
+        throw cutError(this.name, offset + done);
       }
       done += bytesRead;
     }
@@ -92,6 +93,10 @@ class FolderFile implements StoredFile {
 
   async replace(offset: number, bytes: Uint8Array): Promise<void> {
     await this.#attempt(writeAll(this.#handle, offset, bytes));
+  }
+
+  async handOver(): Promise<ThreadPlace> {
+    return { name: this.name, descriptor: this.#handle.fd };
   }
 
   close(): Promise<void> {
@@ -107,6 +112,38 @@ class FolderFile implements StoredFile {
     }
   }
 }
+
+/** A file of this process as another of its threads reads it: descriptors belong to them all. */
+export function openDescriptor({ name, descriptor }: { name: string; descriptor: number }): ThreadFile {
+  const files = nodeModule('node:fs');
+  if (!files) throw new NearfieldError('internal', 'This host has no descriptors');
+  const attempt = (work: () => void): void => {
+    try {
+      work();
+    } catch (error) {
+      throw fileError(name, error);
+    }
+  };
+  return {
+    readInto: async (offset, target) =>
+      attempt(() => {
+        for (let done = 0; done < target.byteLength; ) {
+          const count = files.readSync(descriptor, target, done, target.byteLength - done, offset + done);
+          if (count === 0) throw cutError(name, offset + done);
+          done += count;
+        }
+      }),
+    replace: async (offset, bytes) =>
+      attempt(() => {
+        for (let done = 0; done < bytes.byteLength; ) {
+          done += files.writeSync(descriptor, bytes, done, bytes.byteLength - done, offset + done);
+        }
+      }),
+  };
+}
+
+const cutError = (name: string, end: number): NearfieldError =>
+  new NearfieldError('bad-file', `${name} ends at byte ${end}; it has been cut`);
 
 async function writeAll(handle: FileHandle, offset: number, bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.byteLength; ) {

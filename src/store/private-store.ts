@@ -3,7 +3,8 @@
  * fast as the disk; where another tab has a handle that excludes others, through Blobs.
  */
 import { NearfieldError, throwIfAborted } from '../base/error.ts';
-import type { Store, StoredDraft, StoredFile } from '../store.ts';
+import type { Store, StoredDraft, StoredFile, ThreadPlace } from '../store.ts';
+import type { ThreadFile } from './reader-worker.ts';
 
 /** What the DOM library of the compiler lacks: these exist in workers only. */
 interface SyncHandle {
@@ -93,17 +94,18 @@ class PrivateFile implements StoredFile {
   }
 
   static async open(name: string, handle: FileHandle): Promise<PrivateFile> {
-    const blob = await handle.getFile();
-    return new PrivateFile(name, handle, await readAccess(handle), blob);
+    try {
+      return new PrivateFile(name, handle, await readAccess(handle), await handle.getFile());
+    } catch (error) {
+      throw storageError(name, error);
+    }
   }
 
   async readInto(offset: number, target: Uint8Array): Promise<void> {
     if (this.#closed) throw new NearfieldError('io', `${this.name} is closed`);
     let byteCount: number;
     try {
-      byteCount = this.#access
-        ? this.#access.read(target, { at: offset })
-        : await copyBlob(this.#blob, offset, target);
+      byteCount = this.#access?.read(target, { at: offset }) ?? (await copyBlob(this.#blob, offset, target));
     } catch (error) {
       throw storageError(this.name, error);
     }
@@ -111,6 +113,7 @@ class PrivateFile implements StoredFile {
     throw new NearfieldError('bad-file', `${this.name} ends at byte ${offset + byteCount}; it has been cut`);
   }
 
+  /** Who writes must be alone with the file. */
   async replace(offset: number, bytes: Uint8Array): Promise<void> {
     this.#access?.close();
     this.#access = undefined;
@@ -129,6 +132,11 @@ class PrivateFile implements StoredFile {
     }
   }
 
+  async handOver(): Promise<ThreadPlace> {
+    await this.close();
+    return { name: this.name, handle: this.#handle };
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#access?.close();
@@ -136,6 +144,18 @@ class PrivateFile implements StoredFile {
   }
 }
 
+/** In the thread that a file was handed over to. */
+export function openPrivateFile({
+  name,
+  handle,
+}: {
+  readonly name: string;
+  readonly handle: FileSystemFileHandle;
+}): Promise<ThreadFile> {
+  return PrivateFile.open(name, handle);
+}
+
+/** Undefined where another tab's handle excludes this one. */
 async function readAccess(handle: FileHandle): Promise<SyncHandle | undefined> {
   try {
     return await accessOf(handle, 'read-only');

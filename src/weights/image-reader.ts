@@ -1,16 +1,20 @@
 /** Reads images from the sidecar into slots, a few blocks at a time and in the order they were asked for; repairs damage. */
 import type { Backend } from '../backend.ts';
 import { known, NearfieldError } from '../base/error.ts';
+import { canShareMemory } from '../base/platform.ts';
 import { printBytes } from '../base/print-bytes.ts';
 import type { Checkpoint } from '../checkpoint.ts';
 import { packUnit, type UnitPlace } from './pack-unit.ts';
-import type { Sidecar } from './sidecar.ts';
+import type { BlockRead, Sidecar } from './sidecar.ts';
 import type { SidecarBlock } from './sidecar-layout.ts';
 import type { StreamEvent, TrafficMeter } from './stream-traffic.ts';
 import type { StreamUnit } from './stream-units.ts';
 
-/** Reads of a block each. More than two make the host's read-ahead guess wrong and are slower, one leaves gaps. */
-const readsInFlight = 2;
+/**
+ * Blocks asked for at a time: more than a layer has, so that the reading thread, which takes one after the other, never
+ * waits for this one while that computes. Where no thread can write to the machine's memory each takes a buffer.
+ */
+const readsInFlight = canShareMemory() ? 32 : 1;
 
 export interface ImageReaderOptions {
   readonly units: readonly StreamUnit[];
@@ -37,6 +41,8 @@ interface Reading {
   /** Damaged or unreadable, and why. */
   readonly damaged: SidecarBlock[];
   cause: unknown;
+  /** What no repair helps against. */
+  failure: { readonly error: unknown } | undefined;
   cancelled: boolean;
   resolve(): void;
   reject(error: unknown): void;
@@ -55,7 +61,14 @@ export class ImageReader {
     const blocks = known(this.#options.sidecar.layout.blocks[unit], 'image');
     const reading: Reading = {
       ...{ unit, place, queued: [...blocks], open: blocks.length },
-      ...{ damaged: [], cause: undefined, cancelled: false, resolve: () => {}, reject: () => {} },
+      ...{
+        damaged: [],
+        cause: undefined,
+        failure: undefined,
+        cancelled: false,
+        resolve: () => {},
+        reject: () => {},
+      },
     };
     const done = new Promise<void>((resolve, reject) => {
       Object.assign(reading, { resolve, reject });
@@ -77,16 +90,17 @@ export class ImageReader {
 
   async #readBlock(reading: Reading, block: SidecarBlock): Promise<void> {
     const { sidecar, backend, meter } = this.#options;
-    const startMs = performance.now();
-    meter.beginRead();
+    const begunMs = meter.beginRead();
+    let piece: BlockRead | undefined;
     try {
-      if (!(await sidecar.readBlock(backend, block, reading.place))) reading.damaged.push(block);
+      piece = await sidecar.readBlock(backend, block, reading.place);
     } catch (error) {
-      reading.damaged.push(block);
-      reading.cause ??= error;
+      if (isDamage(error)) reading.cause ??= error;
+      else reading.failure ??= { error };
     }
-    meter.endRead(block.byteLength);
-    this.#trace('read', reading.unit, block, startMs);
+    if (!piece?.isIntact) reading.damaged.push(block);
+    meter.endRead(begunMs, block.byteLength, piece?.startMs, piece?.endMs);
+    if (piece) this.#trace('read', reading.unit, block, piece);
     this.#inFlight--;
     this.#close(reading, 1);
     this.#begin();
@@ -105,6 +119,7 @@ export class ImageReader {
     if (index < 0) return;
     this.#readings.splice(index, 1);
     if (reading.cancelled) reading.reject(new NearfieldError('aborted', 'The read was given up'));
+    else if (reading.failure) reading.reject(reading.failure.error);
     else if (reading.damaged.length === 0) reading.resolve();
     else this.#repair(reading).then(reading.resolve, reading.reject);
   }
@@ -128,14 +143,24 @@ export class ImageReader {
       await sidecar.replaceBlock(block, bytes);
       meter.count('repairedBlocks');
     }
-    this.#trace('repack', unit, undefined, startMs);
+    this.#trace('repack', unit, undefined, { startMs, endMs: performance.now() });
   }
 
-  #trace(lane: StreamEvent['lane'], unit: number, block: SidecarBlock | undefined, startMs: number): void {
+  #trace(
+    lane: StreamEvent['lane'],
+    unit: number,
+    block: SidecarBlock | undefined,
+    { startMs, endMs }: { readonly startMs: number; readonly endMs: number },
+  ): void {
     const { onTrace, units } = this.#options;
     if (!onTrace) return;
     const { name } = known(units[unit], 'layer');
     const piece = block ? `, ${printBytes(block.byteLength)} at ${printBytes(block.offsetBytes)}` : '';
-    onTrace({ lane, name: `${name}${piece}`, startMs, durationMs: performance.now() - startMs });
+    onTrace({ lane, name: `${name}${piece}`, startMs, durationMs: endMs - startMs });
   }
+}
+
+/** The file is not what it was: the model's own still may be. */
+function isDamage(error: unknown): boolean {
+  return error instanceof NearfieldError && (error.code === 'io' || error.code === 'bad-file');
 }

@@ -64,13 +64,13 @@ export class RowTable implements RowLookup {
   async #readMissing(signal: AbortSignal | undefined): Promise<void> {
     const { meter } = this.#options;
     const groups = [...this.#missing];
-    meter.beginRead();
+    const begunMs = meter.beginRead();
     const lane = async (): Promise<void> => {
       for (let group = groups.pop(); group !== undefined; group = groups.pop())
         await this.#read(group, signal);
     };
     const lanes = await Promise.allSettled(Array.from({ length: groupsInFlight }, lane));
-    meter.endRead(0);
+    meter.endRead(begunMs, 0);
     for (const outcome of lanes) if (outcome.status === 'rejected') throw outcome.reason;
   }
 

@@ -4,7 +4,7 @@ import { checksum } from '../base/checksum.ts';
 import { known, NearfieldError, throwIfAborted } from '../base/error.ts';
 import { printBytes } from '../base/print-bytes.ts';
 import type { Checkpoint } from '../checkpoint.ts';
-import type { Store, StoredDraft, StoredFile } from '../store.ts';
+import { ReadingThread, type Store, type StoredDraft, type StoredFile } from '../store.ts';
 import { packUnit, type UnitPlace } from './pack-unit.ts';
 import {
   type BlockSums,
@@ -27,25 +27,45 @@ export interface SidecarOptions {
   readonly backend: Backend;
   /** Where an image may be packed while the sidecar is made; it stays there until the place is asked for again. */
   readonly placeFor: (unit: number) => UnitPlace;
+  /** Where the script of the reading thread lies, when a bundler or a server has moved it. */
+  readonly readerScript?: string | URL | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told bytes of the model's file as they are packed. */
   readonly onRead?: ((byteCount: number) => void) | undefined;
+}
+
+export interface BlockRead {
+  /** The bytes are those that were written. */
+  readonly isIntact: boolean;
+  readonly startMs: number;
+  readonly endMs: number;
 }
 
 export class Sidecar {
   readonly layout: SidecarLayout;
   readonly #file: StoredFile;
   readonly #sums: BlockSums;
+  readonly #readerScript: string | URL | undefined;
+  #thread: Promise<ReadingThread> | undefined;
   readonly #found = new Uint32Array(2);
 
-  private constructor(layout: SidecarLayout, file: StoredFile, sums: BlockSums) {
+  private constructor(
+    layout: SidecarLayout,
+    file: StoredFile,
+    sums: BlockSums,
+    readerScript: string | URL | undefined,
+  ) {
     this.layout = layout;
     this.#file = file;
     this.#sums = sums;
+    this.#readerScript = readerScript;
   }
 
   /** Undefined where there is none, or none that is whole. */
-  static async open(store: Store, name: string, layout: SidecarLayout): Promise<Sidecar | undefined> {
+  static async open(
+    { store, name, readerScript }: Pick<SidecarOptions, 'store' | 'name' | 'readerScript'>,
+    layout: SidecarLayout,
+  ): Promise<Sidecar | undefined> {
     const file = await store.open(name);
     if (!file) return undefined;
     try {
@@ -53,7 +73,7 @@ export class Sidecar {
       const isWhole = file.byteLength === layout.byteLength;
       if (isWhole) await file.readInto(0, header);
       const sums = isWhole ? decodeHeader(layout, header) : undefined;
-      if (sums) return new Sidecar(layout, file, sums);
+      if (sums) return new Sidecar(layout, file, sums, readerScript);
     } catch (error) {
       await file.close();
       throw error;
@@ -67,9 +87,9 @@ export class Sidecar {
    * room, `aborted`, and whatever a read of the model throws.
    */
   static async openOrMake(options: SidecarOptions): Promise<{ sidecar: Sidecar; made: boolean }> {
-    const { store, name, units, signal } = options;
+    const { store, name, units, readerScript, signal } = options;
     const layout = sidecarLayout(units);
-    const before = await Sidecar.open(store, name, layout);
+    const before = await Sidecar.open(options, layout);
     if (before) return { sidecar: before, made: false };
     const room = await store.roomBytes();
     if (room !== undefined && room < layout.byteLength) {
@@ -82,13 +102,13 @@ export class Sidecar {
     const draft = await store.begin(name, signal);
     try {
       // Another tab or process may have made it while this one waited for it.
-      const meanwhile = await Sidecar.open(store, name, layout);
+      const meanwhile = await Sidecar.open(options, layout);
       if (meanwhile) {
         await draft.end({ keep: false });
         return { sidecar: meanwhile, made: false };
       }
       const sums = await writeImages(options, layout, draft);
-      return { sidecar: new Sidecar(layout, await draft.finish(), sums), made: true };
+      return { sidecar: new Sidecar(layout, await draft.finish(), sums, readerScript), made: true };
     } catch (error) {
       // Of no use to a later attempt, which begins anew; but others may be writing the same file.
       await draft.end({ keep: error instanceof NearfieldError && error.code === 'aborted' });
@@ -96,33 +116,49 @@ export class Sidecar {
     }
   }
 
-  /** Reads a block into its place in an image; false where its bytes are not those that were written. */
-  async readBlock(backend: Backend, block: SidecarBlock, place: UnitPlace): Promise<boolean> {
-    let isIntact = false;
-    await backend.fill(
-      place.region,
-      place.offsetBytes + block.offsetBytes,
-      block.byteLength,
-      async (target) => {
-        await this.#file.readInto(block.fileOffset, target);
-        isIntact = this.isIntact(block, target);
-      },
-    );
-    return isIntact;
+  /** Reads a block into its place in an image: on a thread of its own where the machine's memory can be shared with one. */
+  async readBlock(backend: Backend, block: SidecarBlock, place: UnitPlace): Promise<BlockRead> {
+    let read: BlockRead = { isIntact: false, startMs: 0, endMs: 0 };
+    const { region, offsetBytes } = place;
+    await backend.fill(region, offsetBytes + block.offsetBytes, block.byteLength, async (target) => {
+      const isShared = target.buffer instanceof SharedArrayBuffer;
+      read = await (isShared ? this.#readThere(block, target) : this.#readHere(block, target));
+    });
+    return read;
+  }
+
+  async #readThere(block: SidecarBlock, target: Uint8Array): Promise<BlockRead> {
+    this.#thread ??= ReadingThread.open(this.#file, this.#readerScript);
+    const thread = await this.#thread;
+    const { sums, startMs, endMs } = await thread.read(block.fileOffset, target);
+    return { startMs, endMs, isIntact: this.#isSum(block, sums) };
+  }
+
+  async #readHere(block: SidecarBlock, target: Uint8Array): Promise<BlockRead> {
+    const startMs = performance.now();
+    await this.#file.readInto(block.fileOffset, target);
+    return { startMs, isIntact: this.isIntact(block, target), endMs: performance.now() };
   }
 
   isIntact(block: SidecarBlock, bytes: Uint8Array): boolean {
     checksum(bytes, this.#found, 0);
-    return [0, 1].every((word) => this.#found[word] === this.#sums[2 * block.index + word]);
+    return this.#isSum(block, this.#found);
+  }
+
+  #isSum(block: SidecarBlock, sums: ArrayLike<number>): boolean {
+    return sums[0] === this.#sums[2 * block.index] && sums[1] === this.#sums[2 * block.index + 1];
   }
 
   /** Puts a block right; a store that refuses keeps the damage, and the next reader repairs it for itself. */
   async replaceBlock(block: SidecarBlock, bytes: Uint8Array): Promise<void> {
-    await this.#file.replace(block.fileOffset, bytes).catch(() => {});
+    const file = (await this.#thread) ?? this.#file;
+    await file.replace(block.fileOffset, bytes).catch(() => {});
   }
 
-  close(): Promise<void> {
-    return this.#file.close();
+  async close(): Promise<void> {
+    const thread = await this.#thread?.catch(() => undefined);
+    await thread?.close();
+    await this.#file.close();
   }
 }
 

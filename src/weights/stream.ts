@@ -27,6 +27,8 @@ export interface StreamWeightsOptions {
   readonly store: Store;
   /** Of the sidecar: distinct for the model, the state of its file, and the layout of packed weights. */
   readonly sidecarName: string;
+  /** Where the script of the reading thread lies, when a bundler or a server has moved it. */
+  readonly readerScript?: string | URL | undefined;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: LoadProgress) => void;
   /** Told of each read. */
@@ -176,6 +178,7 @@ async function openSidecar(
   try {
     const { sidecar, made } = await Sidecar.openOrMake({
       ...{ store: options.store, name: options.sidecarName, units, checkpoint, backend, signal },
+      readerScript: options.readerScript,
       placeFor: (unit) => places.of(unit),
       onRead: (byteCount) => progress.add(byteCount),
     });
