@@ -7,24 +7,37 @@ function numbers(): { batches: PacedBatches<number>; sent: (readonly number[])[]
   return { batches: new PacedBatches<number>((batch) => sent.push(batch)), sent };
 }
 
-test('items go one by one while the reader keeps up', () => {
+const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+test('an item goes at once unless one went just before; what comes within a frame goes together', async () => {
   const { batches, sent } = numbers();
-  for (let item = 0; item < 5; item++) {
-    batches.push(item);
-    batches.taken();
-  }
-  assert.deepEqual(sent, [[0], [1], [2], [3], [4]]);
+  batches.push(0);
+  assert.deepEqual(sent, [[0]]);
+  batches.taken();
+  for (let item = 1; item < 4; item++) batches.push(item);
+  assert.deepEqual(sent, [[0]]);
+  await pause(40);
+  assert.deepEqual(sent, [[0], [1, 2, 3]], 'nothing has to follow');
+  batches.taken();
+  await pause(40);
+  batches.push(4);
+  assert.deepEqual(sent.at(-1), [4]);
 });
 
-test('items gather while the reader is behind, and none is lost or reordered', () => {
+test('items gather while the reader is behind, and none is lost or reordered', async () => {
   const { batches, sent } = numbers();
-  for (let item = 0; item < 6; item++) batches.push(item);
+  for (let item = 0; item < 6; item++) {
+    batches.push(item);
+    if (item < 2) await pause(40);
+  }
   assert.deepEqual(sent, [[0], [1]]);
   batches.taken();
+  await pause(40);
   assert.deepEqual(sent, [[0], [1], [2, 3, 4, 5]]);
   batches.push(6);
   batches.flush();
-  assert.deepEqual(sent.flat(), [0, 1, 2, 3, 4, 5, 6]);
+  await pause(40);
+  assert.deepEqual(sent, [[0], [1], [2, 3, 4, 5], [6]]);
 });
 
 test('the writer waits when it is far ahead, until the reader takes, leaves or the end is near', async () => {

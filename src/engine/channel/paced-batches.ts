@@ -1,16 +1,20 @@
 /**
- * Items on their way to a slower reader. Each goes at once while the reader keeps up; otherwise they gather to batches,
- * and beyond a bound the writer waits, so that neither messages nor items pile up.
+ * Items on their way to a reader on another thread. One goes at once unless another went just before: what comes within a
+ * frame of the screen goes together, since every message costs both threads as much as a good part of a token. While the
+ * reader is behind they gather, and beyond a bound the writer waits, so that neither messages nor items pile up.
  */
 
 /** Batches the reader has not taken yet; two, so that one is there while the other is on its way. */
 const mostUnderWay = 2;
 const mostAhead = 64;
+const frameMs = 16;
 
 export class PacedBatches<Item> {
   readonly #send: (batch: readonly Item[]) => void;
   readonly #underWay: number[] = [];
   #gathered: Item[] = [];
+  #sentMs = Number.NEGATIVE_INFINITY;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #left = false;
   #released = false;
   #wake: () => void = () => {};
@@ -21,11 +25,27 @@ export class PacedBatches<Item> {
 
   push(item: Item): void {
     this.#gathered.push(item);
+    this.#flushWhenDue();
+  }
+
+  #flushWhenDue(): void {
+    if (this.#underWay.length >= mostUnderWay || this.#gathered.length === 0) return;
+    const leftMs = this.#sentMs + frameMs - performance.now();
+    if (leftMs <= 0) this.flush();
+    else this.#timer ??= setTimeout(() => this.#endFrame(), leftMs);
+  }
+
+  #endFrame(): void {
+    this.#timer = undefined;
     if (this.#underWay.length < mostUnderWay) this.flush();
   }
 
+  /** Sends what is there; to be called when nothing more comes. */
   flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     if (this.#gathered.length === 0) return;
+    this.#sentMs = performance.now();
     this.#underWay.push(this.#gathered.length);
     this.#send(this.#gathered);
     this.#gathered = [];
@@ -44,7 +64,7 @@ export class PacedBatches<Item> {
   /** The reader is through with the oldest batch under way. */
   taken(): void {
     this.#underWay.shift();
-    this.flush();
+    this.#flushWhenDue();
     this.#wake();
   }
 
