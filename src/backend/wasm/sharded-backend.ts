@@ -46,6 +46,9 @@ interface ShardedRegion extends Region {
 }
 
 interface Submit {
+  readonly program: ShardedProgram;
+  readonly bindings: Bindings;
+  readonly symbols: readonly number[];
   readonly ticket: Ticket;
   isCancelled: boolean;
 }
@@ -55,12 +58,12 @@ class ShardedBackend implements Backend {
   readonly #shards: readonly Shard[];
   readonly #first: Shard;
   readonly #memoryOf = new WeakMap<PackedWeight, number>();
-  /** In order of arrival. */
-  readonly #underWay = new Set<Submit>();
-  /** Of the first of them. */
+  /** In order of arrival; the first runs. */
+  readonly #underWay: Submit[] = [];
+  /** Of the first. */
   readonly #running = new Ticket();
-  /** Settles, never rejects, when the latest submit is over. */
-  #latest: Promise<void> = Promise.resolve();
+  readonly #goOn = (): void => this.#endFirst();
+  readonly #goOnAfter = (failure: unknown): void => this.#endFirst(failure);
 
   constructor(shards: readonly Shard[]) {
     this.#shards = shards;
@@ -170,32 +173,41 @@ class ShardedBackend implements Backend {
     if (!(program instanceof ShardedProgram)) {
       throw new NearfieldError('internal', 'A program of another backend');
     }
-    const submit: Submit = { ticket, isCancelled: false };
-    this.#underWay.add(submit);
+    const isAlone = this.#underWay.length === 0;
+    this.#underWay.push({ program, bindings, symbols, ticket, isCancelled: false });
     ticket.begin(this);
-    const done = this.#latest.then(() => {
-      if (submit.isCancelled) throw new NearfieldError('aborted', 'Aborted by the caller');
-      this.#run(program, bindings, symbols);
-      return this.#running.settled();
-    });
-    this.#latest = done.then(
-      () => this.#end(submit),
-      (error: unknown) => this.#end(submit, error),
-    );
+    if (isAlone) this.#runFirst();
   }
 
   cancel(ticket: Ticket): void {
-    const [running] = this.#underWay;
     for (const submit of this.#underWay) if (submit.ticket === ticket) submit.isCancelled = true;
-    if (running?.isCancelled) this.#running.cancel();
+    if (this.#underWay[0]?.isCancelled) this.#running.cancel();
   }
 
-  #end(submit: Submit, failure?: unknown): void {
-    this.#underWay.delete(submit);
-    submit.ticket.end(failure);
+  /** And those behind it, as long as they are over at once. */
+  #runFirst(): void {
+    while (this.#underWay.length > 0) {
+      try {
+        this.#run(known(this.#underWay[0], 'submit'));
+      } catch (error) {
+        this.#running.fail(error);
+      }
+      const running = this.#running.settled();
+      if (running) {
+        running.then(this.#goOn, this.#goOnAfter);
+        return;
+      }
+      this.#underWay.shift()?.ticket.end();
+    }
   }
 
-  #run(program: ShardedProgram, bindings: Bindings, symbols: readonly number[]): void {
+  #endFirst(failure?: unknown): void {
+    this.#underWay.shift()?.ticket.end(failure);
+    this.#runFirst();
+  }
+
+  #run({ program, bindings, symbols, isCancelled }: Submit): void {
+    if (isCancelled) throw new NearfieldError('aborted', 'Aborted by the caller');
     const { memory } = program.segment;
     const shard = this.#shard(memory);
     for (const { operand, from } of program.arrivals) {
@@ -217,11 +229,10 @@ class ShardedBackend implements Backend {
 
   async close(): Promise<void> {
     await Promise.all(this.#shards.map((shard) => shard.close()));
-    await this.#latest;
   }
 
   #shard(memory: number): Shard {
-    return known(this.#shards[memory], `memory ${memory} of ${this.#shards.length}`);
+    return known(this.#shards[memory], 'memory that the plan is spread over');
   }
 
   #placeOf(weight: PackedWeight): number {
@@ -230,7 +241,7 @@ class ShardedBackend implements Backend {
 }
 
 const partOf = (region: Region, memory: number): Region =>
-  known((region as ShardedRegion).parts[memory], `part of a region in memory ${memory}`);
+  known((region as ShardedRegion).parts[memory], 'part of a region in a memory');
 
 /** An activation that a segment of another memory has made. */
 interface Arrival {
