@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { randomVocabulary } from '../../apps/bench/random-vocabulary.ts';
+import { temporaryFolder } from '../../test/fixture/temporary-folder.ts';
 import { tinyModelBytes, tinyShapes } from '../../test/fixture/tiny-model.ts';
 import type { GgufValue } from '../checkpoint.ts';
 import type { GeneratedToken, LoadOptions, Session } from '../engine.ts';
@@ -169,4 +170,46 @@ test('sessions with a draft are forked, cut, paused and closed like others', asy
     await short.generate(prompt, { maxTokens: 8 }).result();
   }
   assert.ok((await engine.memory()).kvCacheBytes <= held * 1.5, 'closed sessions give their pages back');
+});
+
+test('a model that is streamed, with a draft beside it: the same text, aborted or not, within the budget', async () => {
+  await using folder = await temporaryFolder();
+  const options = { maxTokens: 40, temperature: 0.7, seed: 9 };
+  await using resident = await openFable({ contextLength: 128 });
+  const held = await resident.memory();
+  await using plain = await resident.session();
+  const { tokens } = await plain.generate(prompt, { ...options, decoder: 'plain' }).result();
+  const memoryBudget = held.weightsBytes + held.arenaBytes - 200_000;
+  await using engine = await openFable({
+    contextLength: 128,
+    memoryBudget,
+    cacheFolder: folder.path('cache'),
+  });
+  assert.ok((engine.description.streaming?.streamedLayers ?? 0) > 0);
+  for (const fallback of ['adaptive', 'cost', 'chain'] as const) {
+    for (const idleDrafting of [true, false]) {
+      await using session = await engine.session();
+      const result = await session.generate(prompt, { ...options, fallback, idleDrafting }).result();
+      assert.deepEqual(result.tokens, tokens, `${fallback}, ${idleDrafting}`);
+      const { provisionalKept, provisionalDropped } = result.decoder.speculation ?? {};
+      if (!idleDrafting) assert.deepEqual([provisionalKept, provisionalDropped], [0, 0]);
+    }
+  }
+  for (const after of [1, 4, 9]) {
+    await using session = await engine.session();
+    const stop = new AbortController();
+    const given: number[] = [];
+    for await (const { id, provisional } of session.generate(prompt, {
+      ...{ ...options, signal: stop.signal, provisional: true },
+    })) {
+      if (id === undefined || provisional) continue;
+      given.push(id);
+      if (given.length === after) stop.abort();
+    }
+    assert.deepEqual(given, tokens.slice(0, given.length));
+    const rest = await session.generate(await session.tokens(), options).result();
+    assert.deepEqual([...given, ...rest.tokens].slice(0, 40), tokens);
+  }
+  const { weightsBytes, kvCacheBytes, arenaBytes } = await engine.memory();
+  assert.ok(weightsBytes + kvCacheBytes + arenaBytes <= memoryBudget);
 });

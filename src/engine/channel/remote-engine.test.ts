@@ -42,6 +42,28 @@ test('the tokens of an engine that is here', { skip }, async () => {
   );
 });
 
+test('a draft goes along, provisional tokens come back, and are no part of what was given', {
+  skip,
+}, async () => {
+  const draft = fileURLToPath(new URL('models/fable/fable-1m-q8_0.gguf', root));
+  const target = fileURLToPath(new URL('models/fable/fable-4m-q8_0.gguf', root));
+  await using remote = await loadRemoteEngine(target, { draft, decoder: 'tree', fallback: 'adaptive' });
+  assert.match(remote.description.draft?.source ?? '', /fable-1m/);
+  await using session = await remote.session();
+  const plain = await session.generate('Once upon a time', { maxTokens: 30, decoder: 'plain' }).result();
+  let provisional = 0;
+  const generation = session.generate('Once upon a time', { maxTokens: 30, provisional: true });
+  for await (const token of generation) provisional += token.provisional ? 1 : 0;
+  const { tokens, text, decoder } = await generation.result();
+  assert.deepEqual({ tokens, text }, { tokens: plain.tokens, text: plain.text });
+  assert.ok(provisional > 5 && (decoder.speculation?.draftPasses ?? 0) > 0);
+  const left = session.generate('Once upon a time', { maxTokens: 30, provisional: true });
+  let seen = 0;
+  for await (const { id, provisional: guess } of left) if (id !== undefined && !guess && ++seen === 5) break;
+  assert.deepEqual((await left.result()).tokens, plain.tokens.slice(0, 5));
+  assert.deepEqual(await session.tokens(), [...plain.promptTokens, ...plain.tokens.slice(0, 5)]);
+});
+
 test('failures are typed and name what failed', { skip }, async () => {
   const cases = [
     [
