@@ -28,6 +28,7 @@ export {
   type ModelEstimate,
   type ModelInspection,
   type SpeculationEstimate,
+  type StreamingEstimate,
 } from './engine/look.ts';
 export { type Priority, priorityNames } from './engine/pass-bounds.ts';
 

@@ -104,6 +104,15 @@ test('inspect --json: the estimate agrees with what a run holds', async () => {
   assert.equal(none, undefined);
 });
 
+test('inspect --memory-budget tells what stays in memory and what comes from disk', async () => {
+  const { output } = await call(['inspect', fable, '--memory-budget', '6MiB', '--context', '128']);
+  assert.match(
+    output,
+    /streams +\d of 4 layers stay in memory, .* through \d slots of .* a pass; read in .*\/s/,
+  );
+  assert.match(output, /fits +yes/);
+});
+
 test('inspect --draft tells what drafting costs, and when it pays', async () => {
   const parameters = ['inspect', '--draft', fableDraft, fable, '--memory-budget', '9MiB', '--context', '128'];
   const { speculation } = await callForJson<{ speculation: SpeculationEstimate }>(parameters);

@@ -28,6 +28,7 @@ export interface ModelFlags {
   readonly context?: number;
   readonly cacheType?: CacheType;
   readonly memoryBudget?: number;
+  readonly cacheFolder?: string;
   readonly verbose?: boolean;
   readonly json?: boolean;
 }
@@ -64,8 +65,12 @@ export function addModelOptions(command: Command): Command {
     )
     .option(
       '--memory-budget <bytes>',
-      'refuse to hold more for weights, cache and activations; 2GiB, 800MB',
+      'hold no more for weights, cache and activations: layers that do not fit are read from disk in each pass; 2GiB, 800MB',
       byteCount,
+    )
+    .option(
+      '--cache-folder <path>',
+      'where packed layers and downloads are kept for that (default: NEARFIELD_CACHE, or nearfield among your caches)',
     )
     .option('--verbose', 'statistics and warnings on standard error; stacks of errors')
     .option('--json', 'the result as JSON on standard output');
@@ -151,12 +156,13 @@ export function decoderOptionsOf({ decoder, fallback, idleDrafting }: DecoderFla
 
 /** The flags in the library's words. */
 export function loadOptionsOf(flags: ModelFlags): LoadOptions {
-  const { backend, threads, context, cacheType, memoryBudget } = flags;
+  const { backend, threads, context, cacheType, memoryBudget, cacheFolder } = flags;
   return {
     backend,
     ...(threads === undefined ? {} : { threads }),
     ...(context === undefined ? {} : { contextLength: context }),
     ...(cacheType === undefined ? {} : { cacheType }),
     ...(memoryBudget === undefined ? {} : { memoryBudget }),
+    ...(cacheFolder === undefined ? {} : { cacheFolder }),
   };
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { Engine, type SpeculationStats } from '../../src/index.ts';
+import { Engine, type SpeculationStats, type StreamingReport } from '../../src/index.ts';
 import { temporaryFolder } from '../../test/fixture/temporary-folder.ts';
 import { call, callForJson, fable, fableDraft } from './fixture/call.ts';
 
@@ -14,6 +14,7 @@ interface RunReport {
   readonly memory: Readonly<Record<string, number>>;
   readonly backend: string;
   readonly threads: number;
+  readonly streaming?: StreamingReport;
   readonly decoder: {
     readonly name: string;
     readonly seed: number;
@@ -167,6 +168,23 @@ test('a draft speeds the text up and leaves it as it is; the report and the trac
   assert.deepEqual([...new Set(programs.map(({ tid }) => lanes.get(tid)))].sort(), ['draft', 'target']);
   const { remarks } = await call(['run', ...parameters, ...draft, '--verbose']);
   assert.match(remarks, /accepted per verification, trees of .*\ndraft: \d+ passes in .*\nα of late: /);
+});
+
+test('under a memory budget the text is the same; what was read is told and traced', async () => {
+  await using folder = await temporaryFolder();
+  const path = folder.path('trace.json');
+  const plain = await run(...greedy);
+  const budget = ['--memory-budget', '6MiB', '--context', '128', '--cache-folder', folder.path('cache')];
+  const { tokens, streaming, memory } = await run(...greedy, ...budget, '--trace', path);
+  assert.deepEqual(tokens, plain.tokens);
+  assert.ok(streaming && streaming.passes > 1 && streaming.bytesRead > 1e6 && streaming.readMs > 0);
+  const { weightsBytes = 0, kvCacheBytes = 0, arenaBytes = 0 } = memory;
+  assert.ok(weightsBytes + kvCacheBytes + arenaBytes <= 6 * 2 ** 20);
+  const { programs, lanes } = await readTrace(path);
+  assert.ok(programs.some(({ tid, name }) => lanes.get(tid) === 'read' && name.startsWith('layer 0')));
+  assert.equal((await readdir(folder.path('cache'))).length, 1);
+  const { remarks } = await call(['run', ...greedy, ...budget, '--verbose']);
+  assert.match(remarks, /streamed .* MiB in \d+ passes/);
 });
 
 test('a draft with another vocabulary is refused in one line', async () => {

@@ -10,7 +10,7 @@ import { openModel } from '../architecture.ts';
 import { openBackend } from '../backend.ts';
 import { Cleanup } from '../base/cleanup.ts';
 import { known, NearfieldError } from '../base/error.ts';
-import { type Checkpoint, openCheckpoint } from '../checkpoint.ts';
+import { openCheckpoint } from '../checkpoint.ts';
 import type { ModelInput } from '../engine.ts';
 import { workspaceBytes } from '../executor.ts';
 import { fullCacheBytes } from '../kv-cache.ts';
@@ -18,6 +18,7 @@ import { makePlan, type Plan } from '../plan.ts';
 import { openTokenizer } from '../tokenizer.ts';
 import { openBudget } from '../weights.ts';
 import type { EstimateOptions } from './estimate.ts';
+import { measureReading } from './measure-reading.ts';
 import { type MeasuredSpeed, measureSpeed } from './measure-speed.ts';
 import { planForBudget } from './open-weights.ts';
 import { defaultBackend, defaultCacheType, defaultChunkRows, selectedRows } from './pass-bounds.ts';
@@ -157,30 +158,4 @@ function chainTokens(acceptance: number, chain: number): number {
     tokens += reached;
   }
   return tokens;
-}
-
-const [readBytes, readsInFlight, readingMs, mostReadBytes] = [4 << 20, 3, 400, 512 << 20];
-
-/** Bytes per second, over the tensors in the order of the file. */
-async function measureReading(checkpoint: Checkpoint, signal: AbortSignal | undefined): Promise<number> {
-  const pieces = [...checkpoint.tensors.values()].flatMap((entry) =>
-    Array.from({ length: Math.ceil(entry.byteLength / readBytes) }, (_, piece) => ({
-      entry,
-      offset: piece * readBytes,
-      byteLength: Math.min(readBytes, entry.byteLength - piece * readBytes),
-    })),
-  );
-  const began = performance.now();
-  let [next, done] = [0, 0];
-  const reader = async (): Promise<void> => {
-    const buffer = new Uint8Array(readBytes);
-    for (let piece = pieces[next++]; piece; piece = pieces[next++]) {
-      if (performance.now() - began > readingMs || done > mostReadBytes) return;
-      const { entry, offset, byteLength } = piece;
-      await checkpoint.read(entry, offset, buffer.subarray(0, byteLength), signal);
-      done += byteLength;
-    }
-  };
-  await Promise.all(Array.from({ length: readsInFlight }, reader));
-  return (1000 * done) / Math.max(performance.now() - began, 1e-3);
 }

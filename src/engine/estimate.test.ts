@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { temporaryFolder } from '../../test/fixture/temporary-folder.ts';
+import { known } from '../base/error.ts';
 import { type EstimateOptions, estimateModel } from './estimate.ts';
 import { loadEngine } from './load.ts';
 import { loadLocalEngine } from './load-local.ts';
@@ -88,4 +90,29 @@ test('every backend can be asked; wrong options are refused', async () => {
   await assert.rejects(withoutSpeed({ contextLength: 0 }), { code: 'bad-argument' });
   await assert.rejects(estimateModel(new Uint8Array(100)), { code: 'bad-file' });
   await assert.rejects(estimateModel(fable, { signal: AbortSignal.abort() }), { code: 'aborted' });
+});
+
+test('a model that the budget does not hold is estimated as it is streamed', async () => {
+  await using folder = await temporaryFolder();
+  const options = { threads: 1, contextLength: 128, memoryBudget: 6 * 2 ** 20 };
+  const estimate = await withoutSpeed(options);
+  await using engine = await loadEngine(fable, { ...options, cacheFolder: folder.path('cache') });
+  const { slotBytes, readBytesPerSecond, readMsPerPass, ...streaming } = known(
+    estimate.streaming,
+    'streaming',
+  );
+  assert.deepEqual(streaming, engine.description.streaming);
+  assert.ok(slotBytes > 0 && streaming.slots >= 1 && streaming.bytesPerPass > 0);
+  assert.deepEqual([readBytesPerSecond, readMsPerPass], [undefined, undefined]);
+  assert.deepEqual([estimate.fits, estimate.contextLength], [true, engine.description.contextLength]);
+  const { weightsBytes, arenaBytes } = await engine.memory();
+  assert.ok(
+    estimate.memory.weightsBytes >= weightsBytes && estimate.memory.fullBytes <= options.memoryBudget,
+  );
+  assert.ok(estimate.memory.arenaBytes <= arenaBytes);
+  const measured = await estimateModel(fable, { ...options, depths: [0] });
+  const { readMsPerPass: readMs = 0 } = known(measured.streaming, 'streaming');
+  assert.ok(readMs > 0 && 1000 / (measured.speeds[0]?.decodeTokensPerSecond ?? 0) >= readMs);
+  const tooSmall = await withoutSpeed({ ...options, memoryBudget: 2 ** 20 });
+  assert.deepEqual([tooSmall.fits, tooSmall.streaming], [false, undefined]);
 });

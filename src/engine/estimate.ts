@@ -3,15 +3,20 @@ import { type Model, openModel } from '../architecture.ts';
 import { type Backend, type BackendName, openBackend } from '../backend.ts';
 import { Cleanup } from '../base/cleanup.ts';
 import { NearfieldError } from '../base/error.ts';
-import { openCheckpoint } from '../checkpoint.ts';
-import type { LoadOptions, ModelInput } from '../engine.ts';
+import { type Checkpoint, openCheckpoint } from '../checkpoint.ts';
+import type { LoadOptions, ModelInput, StreamingDescription } from '../engine.ts';
+import type { CacheType } from '../graph.ts';
 import { addressablePages, makePlan, type Plan, pageRows } from '../plan.ts';
 import { dimBounds, evaluateDim } from '../tensor.ts';
 import { openTokenizer } from '../tokenizer.ts';
+import { openBudget } from '../weights.ts';
 import type { LocalLoadOptions } from './load-local.ts';
+import { measureReading } from './measure-reading.ts';
 import { measureSpeed } from './measure-speed.ts';
-import { rowsWithRoom } from './open-machine.ts';
+import { type Machine, rowsWithRoom } from './open-machine.ts';
+import { describeStream, planForBudget } from './open-weights.ts';
 import { defaultBackend, defaultCacheType, defaultChunkRows, selectedRows } from './pass-bounds.ts';
+import type { StreamPlan } from './plan-stream.ts';
 
 export interface EstimateOptions
   extends Pick<
@@ -63,6 +68,15 @@ export interface SpeedEstimate {
   readonly prefillTokensPerSecond: number;
 }
 
+/** A model whose layers are streamed, because the budget does not hold it. */
+export interface StreamingEstimate extends StreamingDescription {
+  readonly slotBytes: number;
+  /** As the model's file was read just now, from the disk or from the system's memory; undefined where not measured. */
+  readonly readBytesPerSecond: number | undefined;
+  /** What reading takes of a pass; a pass takes as long, or as long as computing it where that is longer. */
+  readonly readMsPerPass: number | undefined;
+}
+
 export interface ModelEstimate {
   readonly backend: BackendName;
   readonly threads: number;
@@ -77,6 +91,8 @@ export interface ModelEstimate {
   readonly fitsFullContext: boolean | undefined;
   /** Rows of context that fit. */
   readonly largestContext: number | undefined;
+  /** Undefined where all weights stay in memory. */
+  readonly streaming: StreamingEstimate | undefined;
   readonly promptRows: number;
   /** Empty where it was not asked for, or where the model cannot be measured in parts. */
   readonly speeds: readonly SpeedEstimate[];
@@ -109,7 +125,7 @@ export async function estimateModel(
       ...(assets ? { assets } : {}),
     });
     const backend = opened.add(await open, (machine) => machine.close());
-    const estimate = await estimateOn(backend, model, options);
+    const estimate = await estimateOn(backend, model, checkpoint, options);
     return { ...estimate, backend: name, threads: backend.threads };
   } finally {
     await opened.close();
@@ -119,6 +135,7 @@ export async function estimateModel(
 async function estimateOn(
   backend: Backend,
   model: Model,
+  checkpoint: Checkpoint,
   options: EstimateOptions,
 ): Promise<Omit<ModelEstimate, 'backend' | 'threads'>> {
   const trained = model.description.contextLength;
@@ -132,38 +149,87 @@ async function estimateOn(
   const capability = backend.describe();
   const cacheRows = rowsWithRoom(options.contextLength, trained);
   const plan = makePlan(graph, capability, { cacheType, cacheRows });
+  const isAddressable = addressablePages(plan, capability) >= 1;
+  const stream = streamFor({ backend, plan: isAddressable ? plan : undefined }, model, cacheType, options);
   const { residentBytes = () => 0, signal } = options;
   const baselineBytes = residentBytes();
   const began = performance.now();
-  const measured =
-    options.speed === false
-      ? undefined
-      : await measureSpeed(graph, { backend, cacheType, residentBytes, signal });
+  const measures = options.speed !== false;
+  const measured = measures
+    ? await measureSpeed(graph, { backend, cacheType, residentBytes, signal })
+    : undefined;
+  const streaming = stream && (await estimateStreaming(stream, measures ? checkpoint : undefined, signal));
   const loadingBytes = measured?.loadingBytes ?? 0;
-  const memory = estimateMemory(plan, contextLength, { baselineBytes, loadingBytes });
-  const fit = judge(memory, contextLength, addressablePages(plan, capability), options);
-  const promptRows = Math.min(promptRowsWanted, contextLength);
+  const weightsBytes =
+    stream?.residency.totalBytes ?? plan.weightBytes.reduce((sum, bytes) => sum + bytes, 0);
+  const rows = stream?.contextLength ?? contextLength;
+  const memory = estimateMemory(stream?.plan ?? plan, rows, { baselineBytes, loadingBytes, weightsBytes });
+  const pages = stream ? Number.POSITIVE_INFINITY : addressablePages(plan, capability);
+  const fit = judge(memory, rows, pages, options);
+  const promptRows = Math.min(promptRowsWanted, rows);
   const depths = options.depths ?? depthsWanted;
+  const passMs = (computeMs = 0, passes = 1): number =>
+    Math.max(computeMs, passes * (streaming?.readMsPerPass ?? 0));
+  const promptPasses = Math.ceil(promptRows / (stream?.maxRows ?? maxRows));
   const speeds = (measured ? depths : [])
-    .filter((depth) => depth < contextLength)
+    .filter((depth) => depth < rows)
     .map((depth) => ({
       depth,
-      bytes: bytesAt(memory, Math.min(contextLength, depth + promptRows)),
-      decodeTokensPerSecond: 1000 / (measured?.decodeMs(depth) ?? 0),
-      prefillTokensPerSecond: (1000 * promptRows) / (measured?.prefillMs(promptRows, depth) ?? 0),
+      bytes: bytesAt(memory, Math.min(rows, depth + promptRows)),
+      decodeTokensPerSecond: 1000 / passMs(measured?.decodeMs(depth)),
+      prefillTokensPerSecond:
+        (1000 * promptRows) / passMs(measured?.prefillMs(promptRows, depth), promptPasses),
     }));
-  const memories = plan.weightBytes.length;
+  const memories = stream ? 1 : plan.weightBytes.length;
   const measuredMs = performance.now() - began;
-  return { contextLength, memories, memory, ...fit, promptRows, speeds, measuredMs };
+  return { contextLength: rows, memories, memory, ...fit, streaming, promptRows, speeds, measuredMs };
+}
+
+/** Undefined where all is held, and where the budget is too small for anything. */
+function streamFor(
+  machine: Machine,
+  model: Model,
+  cacheType: CacheType,
+  { contextLength, chunkRows, memoryBudget }: EstimateOptions,
+): StreamPlan | undefined {
+  try {
+    return planForBudget(machine, {
+      ...{ model, cacheType, mostRows: defaultChunkRows, budget: openBudget(memoryBudget), draft: undefined },
+      ...(contextLength === undefined ? {} : { contextLength }),
+      ...(chunkRows === undefined ? {} : { chunkRows }),
+    });
+  } catch (error) {
+    if (error instanceof NearfieldError && error.code === 'out-of-budget') return undefined;
+    throw error;
+  }
+}
+
+/** With a checkpoint reading is measured, where that is not over a network. */
+async function estimateStreaming(
+  stream: StreamPlan,
+  checkpoint: Checkpoint | undefined,
+  signal: AbortSignal | undefined,
+): Promise<StreamingEstimate> {
+  const isLocal = checkpoint?.parts.every((part) => !part.isRemote) === true;
+  const readBytesPerSecond = checkpoint && isLocal ? await measureReading(checkpoint, signal) : undefined;
+  const description = describeStream(stream);
+  return {
+    ...description,
+    ...{ slotBytes: stream.residency.slotBytes, readBytesPerSecond },
+    readMsPerPass: readBytesPerSecond && (1000 * description.bytesPerPass) / readBytesPerSecond,
+  };
 }
 
 function estimateMemory(
   plan: Plan,
   contextLength: number,
-  { baselineBytes, loadingBytes }: Pick<MemoryEstimate, 'baselineBytes' | 'loadingBytes'>,
+  {
+    baselineBytes,
+    loadingBytes,
+    weightsBytes,
+  }: Pick<MemoryEstimate, 'baselineBytes' | 'loadingBytes' | 'weightsBytes'>,
 ): MemoryEstimate {
   const { rows, selected } = plan.graph.symbols;
-  const weightsBytes = plan.weightBytes.reduce((sum, bytes) => sum + bytes, 0);
   // Each memory has an arena of its own.
   const arenaBytes =
     plan.weightBytes.length * evaluateDim(plan.arenaBytes, [dimBounds(rows).max, dimBounds(selected).max]);

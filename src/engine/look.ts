@@ -4,7 +4,7 @@ import type { EstimateOptions, ModelEstimate } from './estimate.ts';
 import type { SpeculationEstimate } from './estimate-speculation.ts';
 import type { InspectOptions, ModelInspection } from './inspect.ts';
 
-export type { EstimateOptions, ModelEstimate } from './estimate.ts';
+export type { EstimateOptions, ModelEstimate, StreamingEstimate } from './estimate.ts';
 export type { SpeculationEstimate } from './estimate-speculation.ts';
 export type { InspectOptions, ModelInspection } from './inspect.ts';
 

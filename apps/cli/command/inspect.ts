@@ -8,6 +8,7 @@ import {
   type ModelEstimate,
   type ModelInspection,
   NearfieldError,
+  type StreamingEstimate,
 } from '../../../src/index.ts';
 import type { Host } from '../host.ts';
 import { addModelOptions, loadOptionsOf, type ModelFlags } from '../model-options.ts';
@@ -170,10 +171,24 @@ function printEstimate(estimate: ModelEstimate): string {
       `${printBytes(memory.startBytes)} at first, ${printBytes(memory.fullBytes)} with the context full`,
     ],
     ['fits', `${verdict}${available === undefined ? '' : `; ${printBytes(available)} available`}`],
+    ...(estimate.streaming ? [['streams', printStreaming(estimate.streaming)] as [string, string]] : []),
   ]);
   const spread = estimate.memories > 1 ? `, spread over ${estimate.memories} memories` : '';
   const title = `estimate on ${estimate.backend} with ${estimate.threads} threads${spread} (${measured})`;
   return section(title, `${lines}${speeds.length > 0 ? textTable(rows) : ''}`);
+}
+
+function printStreaming(streaming: StreamingEstimate): string {
+  const { residentLayers, streamedLayers, slots, slotBytes, bytesPerPass } = streaming;
+  const { readBytesPerSecond, readMsPerPass } = streaming;
+  const time =
+    readBytesPerSecond === undefined || readMsPerPass === undefined
+      ? ''
+      : `; read in ${Number((readMsPerPass / 1000).toPrecision(2))} s at ${printBytes(readBytesPerSecond)}/s`;
+  return (
+    `${residentLayers} of ${residentLayers + streamedLayers} layers stay in memory, the others come from disk ` +
+    `through ${slots} slots of ${printBytes(slotBytes)}: ${printBytes(bytesPerPass)} a pass${time}`
+  );
 }
 
 function tensorTable({ tensors }: ModelInspection): string {
