@@ -77,24 +77,25 @@ export class Candidates {
   around(temperature: number, uniform: number, shift: number, count: number): Candidate[] {
     const total = this.#weigh(temperature);
     const found: Candidate[] = [];
-    const whole = laplaceBelow(1, uniform, shift) - laplaceBelow(0, uniform, shift);
-    let reached = 0;
-    let below = laplaceBelow(0, uniform, shift);
+    const below = (value: number): number => laplaceBelow(value, uniform, shift);
+    const whole = below(1) - below(0);
+    // The density is nowhere greater, so most of a large vocabulary needs no closer look.
+    const mostDensity = 1 / (2 * shift * whole);
+    let [reached, least] = [0, 0];
     for (let index = 0; index < this.#count; index++) {
       const weight = this.#weights[index] as number;
-      if (weight === 0) continue;
       const from = reached / total;
       reached += weight;
+      if ((weight / total) * mostDensity <= least || weight === 0) continue;
       const to = reached / total;
-      const upTo = laplaceBelow(to, uniform, shift);
-      const share = (upTo - below) / whole;
-      below = upTo;
-      if (found.length === count && share <= (found[count - 1] as Candidate).share) continue;
+      const share = (below(to) - below(from)) / whole;
+      if (share <= least) continue;
       if (found.length === count) found.pop();
       let place = found.length;
       while (place > 0 && (found[place - 1] as Candidate).share < share) place--;
       const distance = Math.max(0, from - uniform, uniform - to);
       found.splice(place, 0, { token: this.#ids[index] as number, share, distance });
+      if (found.length === count) least = (found[count - 1] as Candidate).share;
     }
     return found;
   }

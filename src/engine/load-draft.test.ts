@@ -95,6 +95,8 @@ test('a draft counts: in the memory, against the budget, in the description', as
   assert.equal(alone.description.draft, undefined);
   const memoryBudget = without.weightsBytes + without.arenaBytes + 100_000;
   await assert.rejects(openFable({ memoryBudget }), { code: 'out-of-budget' });
+  const none = { code: 'out-of-budget', message: /^The draft does not fit: No room for weights/ };
+  await assert.rejects(openFable({ memoryBudget: 100_000 }), none);
   await assert.rejects(openFable({ draft: `${fableDraft}.none` }), { code: 'not-found' });
 });
 

@@ -60,7 +60,8 @@ export async function openDraft(
     return parts;
   } catch (error) {
     await own.close().catch(() => {});
-    throw error;
+    if (!(error instanceof NearfieldError && error.code === 'out-of-budget')) throw error;
+    throw new NearfieldError(error.code, `The draft does not fit: ${error.message}`, { cause: error });
   }
 }
 
@@ -121,6 +122,6 @@ function expectOneMemory(plan: Plan, backend: Backend): void {
   if (plan.weightBytes.length === 1 && addressablePages(plan, backend.describe()) >= 1) return;
   throw new NearfieldError(
     'out-of-budget',
-    'The draft does not fit one memory of the backend; use a smaller draft',
+    'it takes more than one memory of the backend; use a smaller draft',
   );
 }
