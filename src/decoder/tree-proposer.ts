@@ -76,6 +76,8 @@ export class TreeProposer implements Proposer {
     this.#terms = terms;
     this.#record = new SpeculationRecord(this.#options.fallback, this.#drafter);
     this.#tree = undefined;
+    // Of a prompt's tokens nobody knows whether speculation would have paid.
+    this.#seenTokens = undefined;
     this.#drafter?.begin(terms);
     return this.#record.stats;
   }
