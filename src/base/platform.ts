@@ -43,6 +43,11 @@ export function canBlock(): boolean {
   }
 }
 
+/** Whether other threads can see what is written to these bytes. */
+export function isSharedBuffer(buffer: ArrayBufferLike): boolean {
+  return typeof SharedArrayBuffer !== 'undefined' && buffer instanceof SharedArrayBuffer;
+}
+
 /** Logical processors the host admits to; at least 1. */
 export function processorCount(): number {
   const os = nodeModule('node:os');

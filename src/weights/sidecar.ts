@@ -2,6 +2,7 @@
 import type { Backend } from '../backend.ts';
 import { checksum } from '../base/checksum.ts';
 import { known, NearfieldError, throwIfAborted } from '../base/error.ts';
+import { isSharedBuffer } from '../base/platform.ts';
 import { printBytes } from '../base/print-bytes.ts';
 import type { Checkpoint } from '../checkpoint.ts';
 import { ReadingThread, type Store, type StoredDraft, type StoredFile } from '../store.ts';
@@ -121,8 +122,9 @@ export class Sidecar {
     let read: BlockRead = { isIntact: false, startMs: 0, endMs: 0 };
     const { region, offsetBytes } = place;
     await backend.fill(region, offsetBytes + block.offsetBytes, block.byteLength, async (target) => {
-      const isShared = target.buffer instanceof SharedArrayBuffer;
-      read = await (isShared ? this.#readThere(block, target) : this.#readHere(block, target));
+      read = await (isSharedBuffer(target.buffer)
+        ? this.#readThere(block, target)
+        : this.#readHere(block, target));
     });
     return read;
   }
