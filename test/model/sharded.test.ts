@@ -139,18 +139,19 @@ test('the weights and the cache are shared out, none is held twice', async () =>
   assert.ok(Math.max(...spread.plan.weightBytes) < 0.6 * whole.weights.packedBytes);
 });
 
-test('an abort in the middle stops the memory that computes, and the next step is right', async () => {
+test('an abort in the middle of a step ends it, and the next step is right', async () => {
   const bytes = await tinyModelBytes('llama');
   await using whole = await openSpread(bytes, { memories: 1 });
   await using spread = await openSpread(bytes, { memories: 3 });
   const expected = await feedChain(whole, whole.cache.openSequence(), prompt);
-  for (let stopAfter = 0; stopAfter < 12; stopAfter++) {
+  for (const stopAfter of [48, 96, 144]) {
     const sequence = spread.cache.openSequence();
     const controller = new AbortController();
     const step = { rows: chainRows(sequence, prompt), select: { kind: 'argmax', rows: [149] } } as const;
-    const running = spread.executor.run(step, { signal: controller.signal });
-    for (let turn = 0; turn < stopAfter; turn++) await null;
-    controller.abort();
+    const running = spread.executor.run(step, {
+      signal: controller.signal,
+      onProgress: (rows) => rows === stopAfter && controller.abort(),
+    });
     await assert.rejects(running, { code: 'aborted' });
     assert.deepEqual([sequence.committed, sequence.pending], [0, 0]);
     sequence.close();
@@ -162,9 +163,18 @@ test('closing in the middle of a step ends it', async () => {
   const bytes = await tinyModelBytes('llama');
   const spread = await openSpread(bytes, { memories: 2 });
   const rows = chainRows(spread.cache.openSequence(), prompt);
-  const running = spread.executor.run({ rows, select: { kind: 'nothing' } });
-  const ended = assert.rejects(running, { code: 'aborted' });
-  await Promise.all([ended, spread[Symbol.asyncDispose]()]);
+  let closing: Promise<void> | undefined;
+  const running = spread.executor.run(
+    { rows, select: { kind: 'nothing' } },
+    {
+      onProgress: () => {
+        closing ??= spread[Symbol.asyncDispose]();
+      },
+    },
+  );
+  await assert.rejects(running, { code: 'aborted' });
+  assert.ok(closing);
+  await closing;
 });
 
 test('an engine whose memories are small generates the same text', async () => {
