@@ -1,9 +1,9 @@
 /** The answer to an HTTP request: what its head says, and its bytes, which must not stop coming. */
 import { NearfieldError } from '../base/error.ts';
+import { ByteStream } from './byte-stream.ts';
 
-/** Fetched bytes are copied through this much. */
-const pieceBytes = 64 * 1024;
-const nothing: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+/** Taken at a time of an answer that is kept as a whole. */
+const wholePieceBytes = 64 * 1024;
 
 /** Worth another try: the network, or a server that is busy. */
 export class TransientFailure extends Error {}
@@ -18,9 +18,7 @@ export class Body {
   readonly entityTag: string | undefined;
   readonly #response: Response;
   readonly #silence: SilenceLimit;
-  #reader: PieceReader | undefined;
-  /** Of the last piece that came, what nobody has taken yet. */
-  #rest: Uint8Array<ArrayBuffer> = nothing;
+  #stream: ByteStream | undefined;
 
   constructor(response: Response, silence: SilenceLimit) {
     const { headers } = response;
@@ -45,12 +43,9 @@ export class Body {
     this.#silence.restart();
     try {
       while (done < target.byteLength) {
-        const piece = await this.#next();
-        if (!piece) break;
-        const part = piece.subarray(0, target.byteLength - done);
-        target.set(part, done);
-        done += part.byteLength;
-        this.#rest = piece.subarray(part.byteLength);
+        const byteCount = await this.#take(target.subarray(done));
+        if (byteCount === 0) break;
+        done += byteCount;
       }
     } catch (error) {
       // What arrived before the line broke is good; the caller asks for the rest.
@@ -62,21 +57,20 @@ export class Body {
   }
 
   async *pieces(): AsyncGenerator<Uint8Array> {
+    const piece = new Uint8Array(wholePieceBytes);
     this.#silence.restart();
-    for (let piece = await this.#next(); piece; piece = await this.#next()) yield piece.slice();
+    for (let byteCount = await this.#take(piece); byteCount > 0; byteCount = await this.#take(piece)) {
+      yield piece.slice(0, byteCount);
+    }
     this.#silence.pause();
   }
 
-  /** Undefined at the end of the answer. */
-  async #next(): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    const rest = this.#rest;
-    this.#rest = nothing;
-    if (rest.byteLength > 0) return rest;
-    this.#reader ??= readPieces(this.#response.body);
+  async #take(target: Uint8Array): Promise<number> {
+    this.#stream ??= new ByteStream(this.#response.body);
     try {
-      const piece = await this.#reader.next();
+      const byteCount = await this.#stream.take(target);
       this.#silence.broken();
-      return piece;
+      return byteCount;
     } catch (error) {
       throw this.#silence.explain(error);
     }
@@ -85,33 +79,7 @@ export class Body {
   /** Lets go of the connection; harmless when repeated. */
   async cancel(): Promise<void> {
     this.#silence.end();
-    this.#rest = nothing;
-    await (this.#reader ?? this.#response.body)?.cancel().catch(() => {});
-  }
-}
-
-interface PieceReader {
-  /** The bytes that come next, valid until it is asked again; undefined at the end. */
-  next(): Promise<Uint8Array<ArrayBuffer> | undefined>;
-  cancel(): Promise<void>;
-}
-
-/** Through one small buffer, which stays in the processor's cache, where the host can do that; else piece by piece as they come. */
-function readPieces(body: ReadableStream<Uint8Array<ArrayBuffer>> | null): PieceReader {
-  if (!body) return { next: async () => undefined, cancel: async () => {} };
-  let buffer = new ArrayBuffer(pieceBytes);
-  try {
-    const reader = body.getReader({ mode: 'byob' });
-    const next = async () => {
-      const { value } = await reader.read(new Uint8Array(buffer));
-      if (!value || value.byteLength === 0) return undefined;
-      buffer = value.buffer;
-      return value;
-    };
-    return { next, cancel: () => reader.cancel() };
-  } catch {
-    const reader = body.getReader();
-    return { next: async () => (await reader.read()).value, cancel: () => reader.cancel() };
+    await (this.#stream ?? this.#response.body)?.cancel().catch(() => {});
   }
 }
 
