@@ -20,8 +20,6 @@ interface FileHandle extends FileSystemFileHandle {
 }
 
 const defaultFolder = 'nearfield';
-/** How often a file that another tab is writing is looked at. */
-const waitMs = 250;
 
 export async function openPrivateStore(folder: string = defaultFolder): Promise<Store> {
   const storage = globalThis.navigator?.storage;
@@ -52,14 +50,12 @@ export async function openPrivateStore(folder: string = defaultFolder): Promise<
       }
     },
     async begin(name, signal) {
-      for (;;) {
-        throwIfAborted(signal);
-        try {
-          return await PrivateDraft.open(nameOf(name), name, await directory());
-        } catch (error) {
-          if (!isNamed(error, 'NoModificationAllowedError')) throw storageError(nameOf(name), error);
-        }
-        await new Promise((resolve) => setTimeout(resolve, waitMs));
+      const unlock = await lock(`nearfield: ${name} in ${folder}`, signal);
+      try {
+        return await PrivateDraft.open(nameOf(name), name, await directory(), unlock);
+      } catch (error) {
+        unlock();
+        throw storageError(nameOf(name), error);
       }
     },
     async roomBytes() {
@@ -67,6 +63,26 @@ export async function openPrivateStore(folder: string = defaultFolder): Promise<
       return quota === undefined ? undefined : Math.max(0, quota - (usage ?? 0));
     },
   };
+}
+
+/** Waits until no other tab has the lock; what it returns gives it back. */
+async function lock(name: string, signal: AbortSignal | undefined): Promise<() => void> {
+  throwIfAborted(signal);
+  let unlock = (): void => {};
+  const isOver = new Promise<void>((resolve) => {
+    unlock = resolve;
+  });
+  await new Promise<void>((resolve, reject) => {
+    const request = navigator.locks.request(name, signal ? { signal } : {}, () => {
+      resolve();
+      return isOver;
+    });
+    request.catch(reject);
+  }).catch((error: unknown) => {
+    throwIfAborted(signal);
+    throw error;
+  });
+  return unlock;
 }
 
 async function accessOf(handle: FileHandle, mode: 'read-only' | 'readwrite'): Promise<SyncHandle> {
@@ -178,6 +194,7 @@ class PrivateDraft implements StoredDraft {
   readonly #folder: FileSystemDirectoryHandle;
   readonly #handle: FileHandle;
   readonly #access: SyncHandle;
+  readonly #unlock: () => void;
   #isOpen = true;
 
   private constructor(
@@ -186,6 +203,7 @@ class PrivateDraft implements StoredDraft {
     folder: FileSystemDirectoryHandle,
     handle: FileHandle,
     access: SyncHandle,
+    unlock: () => void,
   ) {
     this.name = name;
     this.byteLength = access.getSize();
@@ -193,16 +211,18 @@ class PrivateDraft implements StoredDraft {
     this.#folder = folder;
     this.#handle = handle;
     this.#access = access;
+    this.#unlock = unlock;
   }
 
-  /** Rejects with `NoModificationAllowedError` while another tab writes it. */
+  /** Under a lock that `unlock` ends. */
   static async open(
     name: string,
     fileName: string,
     folder: FileSystemDirectoryHandle,
+    unlock: () => void,
   ): Promise<PrivateDraft> {
     const handle: FileHandle = await folder.getFileHandle(`${fileName}.partial`, { create: true });
-    return new PrivateDraft(name, fileName, folder, handle, await accessOf(handle, 'readwrite'));
+    return new PrivateDraft(name, fileName, folder, handle, await accessOf(handle, 'readwrite'), unlock);
   }
 
   async write(offset: number, bytes: Uint8Array): Promise<void> {
@@ -225,6 +245,8 @@ class PrivateDraft implements StoredDraft {
       return await PrivateFile.open(this.name, this.#handle);
     } catch (error) {
       throw storageError(this.name, error);
+    } finally {
+      this.#unlock();
     }
   }
 
@@ -233,6 +255,7 @@ class PrivateDraft implements StoredDraft {
     this.#isOpen = false;
     this.#access.close();
     if (!keep) await this.#folder.removeEntry(this.#handle.name).catch(() => {});
+    this.#unlock();
   }
 }
 
