@@ -5,13 +5,13 @@
  * is said, from the root down, and a_r that its r-th child is said after it:
  *
  *   a node is computed by the draft where   Σ_r max(0, C · a_r − ρ · t_row) > ρ · t_draft
- *   a node is verified where                C > ρ · t_row
+ *   so many of the most confident nodes are verified that   Σ C − ρ · t_target(rows)   is greatest
  *
  * t_row is what a row adds to a pass of the target. All nodes worth it are computed in one pass of the draft, since a row
  * more costs less there than another pass.
  */
 import type { Candidate, CandidateTree } from './candidate-tree.ts';
-import { type Fallback, mostConfident, type VerifiedTree } from './fallback.ts';
+import { byConfidence, type Fallback, mostConfident, type VerifiedTree } from './fallback.ts';
 import { RankAcceptance } from './rank-acceptance.ts';
 import type { StepCosts } from './step-costs.ts';
 import { planTree, type TreePlan } from './tree-plan.ts';
@@ -64,7 +64,7 @@ export class CostFallback implements Fallback {
     const rate = this.#rate();
     const passMs = this.#draftMs(1);
     const draftRowMs = Math.max(0, this.#draftMs(2) - passMs);
-    const rowMs = this.#costs.target.rowMs;
+    const rowMs = this.#rowMs();
     const acceptance = this.#ranks.byRank;
     let gain = rate * (draftRowMs - passMs);
     const worth: number[] = [];
@@ -84,11 +84,13 @@ export class CostFallback implements Fallback {
     const { target } = this.#costs;
     if (!target.isKnown) return [];
     const rate = this.#rate();
-    const [rowMs, firstMs] = [target.rowMs, target.at(2) - target.at(1)];
-    const worth = mostConfident(tree, most, (index) => tree.at(index).confidence > rate * rowMs);
-    let gain = -rate * (firstMs - rowMs);
-    for (const index of worth) gain += tree.at(index).confidence - rate * rowMs;
-    return gain > 0 ? worth : [];
+    let [gain, bestGain, bestSize] = [0, 0, 0];
+    for (const [place, index] of byConfidence(tree).slice(0, most).entries()) {
+      gain += tree.at(index).confidence;
+      const net = gain - rate * (target.at(place + 2) - target.at(1));
+      if (net > bestGain) [bestGain, bestSize] = [net, place + 1];
+    }
+    return mostConfident(tree, bestSize);
   }
 
   observe({ tree, drawn, elapsedMs }: VerifiedTree): void {
@@ -107,6 +109,13 @@ export class CostFallback implements Fallback {
   #rate(): number {
     const late = this.#lateMs > 0 ? this.#lateTokens / this.#lateMs : 0;
     return Math.max(late, this.#planned().tokensPerMs);
+  }
+
+  /** What a row adds to a pass of the target about as large as the best tree. */
+  #rowMs(): number {
+    const { target } = this.#costs;
+    const { rows } = this.#planned();
+    return rows > 1 ? (target.at(rows) - target.at(1)) / (rows - 1) : target.rowMs;
   }
 
   #draftMs(rows: number): number {

@@ -31,13 +31,20 @@ export interface Fallback {
   readonly alpha: number | undefined;
 }
 
-/** The `most` nodes of greatest confidence that pass; an ancestor is never less confident than its descendants. */
+/** All nodes but the root, the most confident first; an ancestor is never less confident than its descendants. */
+export function byConfidence(tree: CandidateTree): number[] {
+  const indices = tree.nodes.map((_, index) => index).slice(1);
+  return indices.sort((a, b) => tree.at(b).confidence - tree.at(a).confidence || a - b);
+}
+
+/** The `most` nodes of greatest confidence that pass, ascending. */
 export function mostConfident(
   tree: CandidateTree,
   most: number,
   passes: (index: number) => boolean = () => true,
 ): number[] {
-  const indices = tree.nodes.flatMap((_, index) => (index > 0 && passes(index) ? [index] : []));
-  indices.sort((a, b) => tree.at(b).confidence - tree.at(a).confidence || a - b);
-  return indices.slice(0, most).sort((a, b) => a - b);
+  return byConfidence(tree)
+    .filter(passes)
+    .slice(0, most)
+    .sort((a, b) => a - b);
 }

