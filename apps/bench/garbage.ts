@@ -11,12 +11,15 @@ const flags = ['--expose-gc', '--min-semi-space-size=256', '--max-semi-space-siz
 /** Markdown. */
 export async function garbageReport(path: string, threadCounts: readonly number[]): Promise<string> {
   const lines = [
-    '| threads | tokens | executor and its caller, bytes per token | decoding loop | engine with text | buffers outside the heap |',
-    '|---:|---:|---:|---:|---:|---:|',
+    '| threads | tokens | executor, bytes per token | decoding loop and its token | engine and its text | with the default proposer | buffers outside the heap |',
+    '|---:|---:|---:|---:|---:|---:|---:|',
   ];
   for (const threads of threadCounts) {
-    const { tokens, stepBytes, loopBytes, textBytes, externalBytes } = await countApart(path, threads);
-    const cells = [threads, tokens, stepBytes, loopBytes, textBytes, externalBytes];
+    const { tokens, stepBytes, loopBytes, textBytes, defaultBytes, externalBytes } = await countApart(
+      path,
+      threads,
+    );
+    const cells = [threads, tokens, stepBytes, loopBytes, textBytes, defaultBytes, externalBytes];
     lines.push(`| ${cells.map((value) => value.toFixed(0)).join(' | ')} |`);
   }
   return lines.join('\n');

@@ -69,7 +69,7 @@ async function* run(
     vocabularySize: target.executor.vocabularySize,
   });
   const { signal } = options;
-  const { clock = monotonicMs } = target;
+  const { clock = monotonicMs, waitedMs = never } = target;
   const verifier = new Verifier(target, drawing, signal);
   const state: LoopState = { verifier, idleMs: 0 };
   let isWaitingForConsumer = false;
@@ -83,13 +83,15 @@ async function* run(
       let elapsedMs = 0;
       for (let isRetried = false; ; isRetried = true) {
         try {
-          if (options.onProvisional || target.waitedMs) {
-            elapsedMs = await verifyAndGoOn(target, proposer, tree, options, state);
+          const beganMs = clock();
+          const waitedBefore = waitedMs();
+          if (options.onProvisional || (state.idleMs > 0 && proposer.whileVerifying)) {
+            await verifyAndGoOn(target, proposer, tree, options, state);
           } else {
-            const beganMs = clock();
             verifier.draw(tree, await verifier.run(tree));
-            elapsedMs = clock() - beganMs;
+            expectIdle(state, waitedMs() - waitedBefore);
           }
+          elapsedMs = clock() - beganMs;
           break;
         } catch (error) {
           if (isRetried || !hasMadeRoom(error, proposer)) throw error;
@@ -144,17 +146,23 @@ function account(
 
 const idsOf = (tokens: readonly DecodedToken[]): number[] => tokens.map(({ id }) => id);
 
-/** A pass of the target, and beside it what the proposer does in the time that the pass leaves. Returns its milliseconds. */
+const never = (): number => 0;
+
+function expectIdle(state: LoopState, waitedMs: number): void {
+  state.idleMs += latestIdle * (waitedMs - state.idleMs);
+}
+
+/** A pass of the target, and beside it what the proposer does in the time that the pass leaves. */
 async function verifyAndGoOn(
   target: DecodeTarget,
   proposer: Proposer,
   tree: TokenTree,
   options: DecodeOptions,
   state: LoopState,
-): Promise<number> {
+): Promise<void> {
   const { onProvisional, signal } = options;
-  const { clock = monotonicMs, waitedMs = () => 0 } = target;
-  const [began, waitedBefore] = [clock(), waitedMs()];
+  const { waitedMs = never } = target;
+  const waitedBefore = waitedMs();
   const { verifier } = state;
   const pass = verifier.run(tree).then((result) => verifier.draw(tree, result));
   const show = (): void => onProvisional?.(proposer.foreseen?.() ?? []);
@@ -167,10 +175,9 @@ async function verifyAndGoOn(
       beside = proposer.whileVerifying({ signal: stop, idleMs: state.idleMs, onToken: show });
     }
     await pass;
-    state.idleMs += latestIdle * (waitedMs() - waitedBefore - state.idleMs);
+    expectIdle(state, waitedMs() - waitedBefore);
     over.abort();
     await beside;
-    return clock() - began;
   } catch (error) {
     over.abort();
     // Neither goes on when the other has failed.
