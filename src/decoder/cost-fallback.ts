@@ -63,7 +63,7 @@ export class CostFallback implements Fallback {
     if (!draft) return [];
     const rate = this.#rate();
     const passMs = this.#draftMs(1);
-    const draftRowMs = Math.max(0, this.#draftMs(2) - passMs);
+    const draftRowMs = Math.min(draft.rowMs, passMs);
     const rowMs = this.#rowMs();
     const acceptance = this.#ranks.byRank;
     let gain = rate * (draftRowMs - passMs);

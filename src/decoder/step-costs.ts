@@ -29,8 +29,6 @@ export class StepCosts {
   #rowsRows = 0;
   #rowsMs = 0;
   readonly #own = new Map<number, OwnMean>();
-  /** Of passes of one row. */
-  #single: number | undefined;
 
   get isKnown(): boolean {
     return this.#weight > 0;
@@ -38,18 +36,16 @@ export class StepCosts {
 
   observe(rows: number, elapsedMs: number): void {
     const ms = this.#weight > 2 ? Math.min(elapsedMs, mostSurprise * this.at(rows)) : elapsedMs;
-    if (rows === 1) this.#single = settled(this.#single, ms);
     this.#observations++;
     this.#weight = this.#weight * fading + 1;
     this.#rows = this.#rows * fading + rows;
     this.#ms = this.#ms * fading + ms;
     this.#rowsRows = this.#rowsRows * fading + rows * rows;
     this.#rowsMs = this.#rowsMs * fading + rows * ms;
-    const weight = this.#ownWeight(rows);
-    const before = this.#own.get(rows)?.ms ?? 0;
+    const before = this.#own.get(rows);
     this.#own.set(rows, {
-      ms: (weight * before + ms) / (weight + 1),
-      weight: weight + 1,
+      ms: settled(before?.ms, ms),
+      weight: this.#ownWeight(rows) + 1,
       seenAt: this.#observations,
     });
   }
@@ -57,12 +53,13 @@ export class StepCosts {
   /** Milliseconds of a pass of `rows` rows; 0 before any observation. */
   at(rows: number): number {
     if (this.#weight === 0) return 0;
-    if (rows === 1 && this.#single !== undefined) return this.#single;
+    const single = this.#own.get(1)?.ms;
+    if (rows === 1 && single !== undefined) return single;
     const meanRows = this.#rows / this.#weight;
     const line = Math.max(0, this.#ms / this.#weight + this.rowMs * (rows - meanRows));
     const weight = this.#ownWeight(rows);
     const own = this.#own.get(rows)?.ms ?? 0;
-    return Math.max((weight * own + lineWeight * line) / (weight + lineWeight), this.#single ?? 0);
+    return Math.max((weight * own + lineWeight * line) / (weight + lineWeight), single ?? 0);
   }
 
   /** Milliseconds that one more row adds, by the line. */

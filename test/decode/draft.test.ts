@@ -279,8 +279,8 @@ async function timed(
   fallback: FallbackName,
   costs: { readonly row: number; readonly draftPass: number; readonly draftRow: number },
   promptLength: number,
-): Promise<{ readonly ms: number; readonly accepted: number; readonly proposed: number }> {
-  let now = 0;
+): Promise<{ readonly ms: number; readonly draftMs: number }> {
+  let [now, draftMs] = [0, 0];
   const clock = () => now;
   const long = Array.from({ length: promptLength }, (_, index) => (index * 7 + index ** 2) % vocabularySize);
   const target = await openToyTarget(toy, long);
@@ -292,16 +292,15 @@ async function timed(
     const run = executor.run.bind(executor);
     executor.run = async (step, options) => {
       const result = await run(step, options);
-      now += base + row * step.rows.length;
+      const elapsedMs = base + row * step.rows.length;
+      now += elapsedMs;
+      if (executor === draft.executor) draftMs += elapsedMs;
       return result;
     };
   }
   const proposer = openProposer(decoder, { draft, fallback, clock });
-  const { stats } = await collect({ ...target, clock }, proposer, {
-    maxTokens: 256,
-    sampling: { temperature: 3, seed: 5 },
-  });
-  return { ms: now, accepted: stats.accepted, proposed: stats.proposed };
+  await collect({ ...target, clock }, proposer, { maxTokens: 256, sampling: { temperature: 3, seed: 5 } });
+  return { ms: now, draftMs };
 }
 
 test('auto: a draft that is always wrong costs at most a twentieth', async () => {
@@ -317,7 +316,7 @@ test('auto: a draft that is always wrong costs at most a twentieth', async () =>
         const auto = await timed('auto', fallback, costs, promptLength);
         const note = `${fallback}, ${JSON.stringify(costs)}, prompt of ${promptLength}: ${auto.ms} and ${plain.ms}`;
         assert.ok(auto.ms <= 1.05 * plain.ms, note);
-        assert.ok(auto.ms > plain.ms, `${note}: it was tried`);
+        assert.ok(auto.draftMs > 0, `${note}: it was not tried`);
       }
     }
   }
