@@ -6,6 +6,7 @@
  */
 import { NearfieldError } from './base/error.ts';
 import { bf16 } from './format/bf16.ts';
+import type { E0m4Reading } from './format/e0m4-reading.ts';
 import { f16 } from './format/f16.ts';
 import { f32 } from './format/f32.ts';
 import { iq4_nl } from './format/iq4-nl.ts';
@@ -52,7 +53,11 @@ export interface NumberFormat {
     targetOffset: number,
     blockCount: number,
   ): void;
+  /** How a device takes blocks of this format as groups of E0M4; where 16 evenly spaced levels allow it. */
+  readonly e0m4?: E0m4Reading;
 }
+
+export type { E0m4Groups, E0m4Reading } from './format/e0m4-reading.ts';
 
 export const formats: readonly NumberFormat[] = [
   f32,

@@ -1,5 +1,5 @@
 /** Q4_0: 32 codes of 4 bits around 8 and one scale. */
-import { readHalf, writeHalf } from '../base/half.ts';
+import { halfFromFloat, readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
 import { signedExtreme } from './extremes.ts';
 
@@ -43,6 +43,19 @@ export const q4_0: NumberFormat = {
         target[at + 2 + j] = low | (high << 4);
       }
     }
+  },
+
+  e0m4: {
+    groupValues: 32,
+    biasPerScale: -1.5,
+    read(source, sourceOffset, blockCount, target, firstGroup) {
+      for (let block = 0; block < blockCount; block++) {
+        const at = sourceOffset + block * blockBytes;
+        const group = firstGroup + block;
+        target.scales[group] = halfFromFloat(16 * readHalf(source, at));
+        target.codes.set(source.subarray(at + 2, at + blockBytes), group * 16);
+      }
+    },
   },
 };
 

@@ -1,6 +1,7 @@
 /** Q4_1: 32 codes of 4 bits, a scale and a minimum. */
 import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
+import { putAffineGroup } from './e0m4-reading.ts';
 import { largest, smallest } from './extremes.ts';
 
 // Byte 0: scale d, half. Byte 2: minimum m, half. Bytes 4…19: byte 4 + j holds value j in its low and value j + 16 in
@@ -46,6 +47,18 @@ export const q4_1: NumberFormat = {
         target[at + 4 + j] = low | (high << 4);
       }
     }
+  },
+
+  e0m4: {
+    groupValues: 32,
+    read(source, sourceOffset, blockCount, target, firstGroup) {
+      for (let block = 0; block < blockCount; block++) {
+        const at = sourceOffset + block * blockBytes;
+        const group = firstGroup + block;
+        putAffineGroup(target, group, readHalf(source, at), readHalf(source, at + 2));
+        target.codes.set(source.subarray(at + 4, at + blockBytes), group * 16);
+      }
+    },
   },
 };
 

@@ -2,6 +2,7 @@
 import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
 import { fitAffine, newAffineFit } from './affine-fit.ts';
+import { putAffineGroup } from './e0m4-reading.ts';
 import { minimumCodeAt, packSixBitScales, scaleCodeAt } from './six-bit-scales.ts';
 
 // Byte 0: d, half. Byte 2: dmin, half. Bytes 4…15: scales and minimums, see six-bit-scales.ts; a sub-block has 32 values.
@@ -54,5 +55,27 @@ export const q4_k: NumberFormat = {
         }
       }
     }
+  },
+  e0m4: {
+    groupValues: 32,
+    read(source, sourceOffset, blockCount, target, firstGroup) {
+      for (let block = 0; block < blockCount; block++) {
+        const at = sourceOffset + block * blockBytes;
+        const d = readHalf(source, at);
+        const dmin = readHalf(source, at + 2);
+        for (let subBlock = 0; subBlock < 8; subBlock++) {
+          const group = firstGroup + block * 8 + subBlock;
+          const step = d * scaleCodeAt(source, at + 4, subBlock);
+          putAffineGroup(target, group, step, -dmin * minimumCodeAt(source, at + 4, subBlock));
+          const codes = at + 16 + (subBlock >> 1) * 32;
+          const shift = (subBlock & 1) * 4;
+          for (let j = 0; j < 16; j++) {
+            const low = ((source[codes + j] ?? 0) >> shift) & 15;
+            const high = ((source[codes + 16 + j] ?? 0) >> shift) & 15;
+            target.codes[group * 16 + j] = low | (high << 4);
+          }
+        }
+      }
+    },
   },
 };
