@@ -9,9 +9,20 @@ import { bf16 } from './format/bf16.ts';
 import type { E0m4Reading } from './format/e0m4-reading.ts';
 import { f16 } from './format/f16.ts';
 import { f32 } from './format/f32.ts';
+import type { Grid } from './format/grid.ts';
+import { iq1_m } from './format/iq1-m.ts';
+import { iq1_s } from './format/iq1-s.ts';
+import { iq2_s } from './format/iq2-s.ts';
+import { iq2_xs } from './format/iq2-xs.ts';
+import { iq2_xxs } from './format/iq2-xxs.ts';
+import { iq3_s } from './format/iq3-s.ts';
+import { iq3_xxs } from './format/iq3-xxs.ts';
 import { iq4_nl } from './format/iq4-nl.ts';
 import { iq4_xs } from './format/iq4-xs.ts';
 import { mxfp4 } from './format/mxfp4.ts';
+import { nvfp4 } from './format/nvfp4.ts';
+import { q1_0 } from './format/q1-0.ts';
+import { q2_0 } from './format/q2-0.ts';
 import { q2_k } from './format/q2-k.ts';
 import { q3_k } from './format/q3-k.ts';
 import { q4_0 } from './format/q4-0.ts';
@@ -22,6 +33,8 @@ import { q5_1 } from './format/q5-1.ts';
 import { q5_k } from './format/q5-k.ts';
 import { q6_k } from './format/q6-k.ts';
 import { q8_0 } from './format/q8-0.ts';
+import { tq1_0 } from './format/tq1-0.ts';
+import { tq2_0 } from './format/tq2-0.ts';
 
 export interface NumberFormat {
   /** Lower-case name as people write it: `q4_0`, `f16`. */
@@ -53,11 +66,14 @@ export interface NumberFormat {
     targetOffset: number,
     blockCount: number,
   ): void;
+  /** Of formats whose codes are rows of a table. */
+  readonly grid?: Grid;
   /** How a device takes blocks of this format as groups of E0M4; where 16 evenly spaced levels allow it. */
   readonly e0m4?: E0m4Reading;
 }
 
 export type { E0m4Groups, E0m4Reading } from './format/e0m4-reading.ts';
+export type { Grid } from './format/grid.ts';
 
 export const formats: readonly NumberFormat[] = [
   f32,
@@ -76,29 +92,29 @@ export const formats: readonly NumberFormat[] = [
   iq4_nl,
   iq4_xs,
   mxfp4,
+  nvfp4,
+  iq1_s,
+  iq1_m,
+  iq2_xxs,
+  iq2_xs,
+  iq2_s,
+  iq3_xxs,
+  iq3_s,
+  tq1_0,
+  tq2_0,
+  q1_0,
+  q2_0,
 ];
 
 /** Types that GGUF defines and no member decodes; named so that a message can say what a file holds. */
 const otherGgufTypes: ReadonlyMap<number, string> = new Map([
   [9, 'Q8_1'],
   [15, 'Q8_K'],
-  [16, 'IQ2_XXS'],
-  [17, 'IQ2_XS'],
-  [18, 'IQ3_XXS'],
-  [19, 'IQ1_S'],
-  [21, 'IQ3_S'],
-  [22, 'IQ2_S'],
   [24, 'I8'],
   [25, 'I16'],
   [26, 'I32'],
   [27, 'I64'],
   [28, 'F64'],
-  [29, 'IQ1_M'],
-  [34, 'TQ1_0'],
-  [35, 'TQ2_0'],
-  [40, 'NVFP4'],
-  [41, 'Q1_0'],
-  [42, 'Q2_0'],
 ]);
 
 const formatNames = formats.map((format) => format.name).join(', ');

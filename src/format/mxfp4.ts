@@ -8,7 +8,7 @@ import { signedExtreme } from './extremes.ts';
 const blockBytes = 17;
 
 /** Twice the E2M1 numbers: sign, two bits of exponent, one of mantissa. */
-const levels = Int8Array.of(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+export const e2m1Levels: Int8Array = Int8Array.of(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
 
 const scales = Float64Array.from({ length: 256 }, (_, exponent) => 2 ** (exponent - 128));
 
@@ -25,8 +25,8 @@ export const mxfp4: NumberFormat = {
       const scale = scales[source[at] ?? 0] ?? 0;
       for (let j = 0; j < 16; j++) {
         const pair = source[at + 1 + j] ?? 0;
-        target[first + j] = scale * (levels[pair & 15] ?? 0);
-        target[first + 16 + j] = scale * (levels[pair >> 4] ?? 0);
+        target[first + j] = scale * (e2m1Levels[pair & 15] ?? 0);
+        target[first + 16 + j] = scale * (e2m1Levels[pair >> 4] ?? 0);
       }
     }
   },
@@ -53,6 +53,6 @@ export const mxfp4: NumberFormat = {
 function nearestCode(value: number): number {
   const magnitude = Math.abs(value);
   let code = 0;
-  while (code < 7 && 2 * magnitude > (levels[code] ?? 0) + (levels[code + 1] ?? 0)) code++;
+  while (code < 7 && 2 * magnitude > (e2m1Levels[code] ?? 0) + (e2m1Levels[code + 1] ?? 0)) code++;
   return value < 0 && code > 0 ? code | 8 : code;
 }

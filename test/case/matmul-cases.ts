@@ -1,7 +1,8 @@
 /** Matrix products: every format, row counts around the sizes of kernel tiles, sizes that no tile divides. */
 import { formatByName, formats, type NumberFormat } from '../../src/format.ts';
 import type { GraphBuilder } from '../../src/graph.ts';
-import { between, endIn, normal, type OpCase, unevenRows } from './op-case.ts';
+import { between, endIn, type Fill, normal, type OpCase, unevenRows, validBlock } from './op-case.ts';
+import { randomFrom } from './random.ts';
 import { chain, stepOf } from './timeline.ts';
 
 const rowCounts = [1, 2, 3, 5, 8, 17, 40];
@@ -41,12 +42,21 @@ function matmulCase(
   };
 }
 
-/** Everything of one sign and size, so that no term hides behind others: an error in the weights shows even where inputs are rounded to 8 bits. */
+/**
+ * Terms of one sign, so that none hides behind others: an error in the weights shows even where inputs are rounded to 8 bits.
+ * The weights are alike; or, of a format that cannot be written, a random block, whose signs the inputs take.
+ */
 function evenCase(format: NumberFormat): OpCase {
   const shape = { columns: 48, inner: Math.max(format.blockValues, 32) };
+  const alike = between(0.9, 1);
+  const block = validBlock(format, randomFrom(`one sign of ${format.name}`));
+  const values = new Float64Array(format.blockValues);
+  format.decode(block, 0, values, 0, 1);
+  const signed: Fill = (random, index, width) =>
+    Math.sign(values[index % shape.inner] ?? 0) * alike(random, index, width);
   return matmulCase(format, shape, {
-    name: `matmul ${format.name} of values of one sign`,
-    fills: { x: between(0.9, 1), w: between(0.9, 1) },
+    name: `matmul ${format.name} of terms of one sign`,
+    fills: format.encode ? { x: alike, w: alike } : { x: signed, w: block },
     steps: [1, 5].map((count) => stepOf(chain(0, count), 0)),
   });
 }

@@ -10,8 +10,8 @@ export type Fill = (random: Random, index: number, width: number) => number;
 export interface OpCase {
   readonly name: string;
   build(builder: GraphBuilder): Graph;
-  /** By tensor name; others are normal with deviation 1. */
-  readonly fills?: Readonly<Record<string, Fill>>;
+  /** By tensor name; others are normal with deviation 1. Bytes are a block of the format, which all blocks repeat. */
+  readonly fills?: Readonly<Record<string, Fill | Uint8Array>>;
   readonly steps: readonly CaseStep[];
 }
 
@@ -39,32 +39,36 @@ export function weightBytes(
   name: string,
   format: NumberFormat,
   shape: readonly number[],
-  fill: Fill = normal(1),
+  fill: Fill | Uint8Array = normal(1),
 ): Uint8Array {
   const random = randomFrom(`${name} ${format.name} ${shape.join('×')}`);
   const width = shape.at(-1) ?? 0;
-  const values = Float64Array.from(
-    { length: shape.reduce((product, size) => product * size, 1) },
-    (_, index) => fill(random, index, width),
-  );
-  const blockCount = values.length / format.blockValues;
+  const valueCount = shape.reduce((product, size) => product * size, 1);
+  const blockCount = valueCount / format.blockValues;
   const bytes = new Uint8Array(blockCount * format.blockBytes);
-  if (format.encode) format.encode(values, 0, bytes, 0, blockCount);
-  else
-    for (let block = 0; block < blockCount; block++)
-      bytes.set(validBlock(format, random), block * format.blockBytes);
+  if (format.encode && typeof fill === 'function') {
+    const values = Float64Array.from({ length: valueCount }, (_, index) => fill(random, index, width));
+    format.encode(values, 0, bytes, 0, blockCount);
+  } else {
+    const block = () => (typeof fill === 'function' ? validBlock(format, random) : fill);
+    for (let at = 0; at < bytes.length; at += format.blockBytes) bytes.set(block(), at);
+  }
   return bytes;
 }
 
-/** Random bytes that stand for finite values of ordinary size. */
-export function validBlock(format: NumberFormat, random: Random): Uint8Array {
+/** Random bytes that stand for finite values, the largest of which lies within the bounds. */
+export function validBlock(
+  format: NumberFormat,
+  random: Random,
+  { least, most } = { least: 0.5, most: 8 },
+): Uint8Array {
   const bytes = new Uint8Array(format.blockBytes);
   const values = new Float64Array(format.blockValues);
   for (let attempt = 0; attempt < 100_000; attempt++) {
     for (let i = 0; i < bytes.length; i++) bytes[i] = random.below(256);
     format.decode(bytes, 0, values, 0, 1);
-    const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    if (largest > 0.01 && largest < 100) return bytes;
+    const largest = values.reduce((size, value) => Math.max(size, Math.abs(value)), 0);
+    if (largest > least && largest < most) return bytes;
   }
   throw new Error(`No random block of ${format.name} has ordinary values`);
 }

@@ -8,7 +8,7 @@ export const dotVariants = ['wide', 'narrow', 'halves'] as const;
 export type DotVariant = (typeof dotVariants)[number];
 
 /** More than there are packed layouts. */
-const variantStride = 16;
+const variantStride = 32;
 
 /** Number of a layout's kernel on the tape. */
 export const kernelNumber = (layout: number, variant: DotVariant): number =>

@@ -22,7 +22,7 @@ export interface PackedLayout {
   readonly bias: boolean;
   readonly zero: number;
   readonly planes: readonly Plane[];
-  /** Sixteen values from 0 to 255 that nibble codes stand for. */
+  /** Up to sixteen values from 0 to 255 that codes stand for. */
   readonly table?: readonly number[];
 }
 
@@ -35,6 +35,13 @@ const scaleBytes: Record<PackedLayout['scale'], number> = { half: 32, 'half-pair
 /** IQ4_NL's levels plus 127, MXFP4's doubled levels plus 12. */
 const nonLinear = [0, 23, 44, 62, 78, 92, 105, 117, 128, 140, 152, 165, 180, 196, 216, 240];
 const microscaling = [12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0];
+/** Levels of grids with both signs, plus the largest: IQ3_XXS, IQ3_S, the IQ2 formats. */
+const threeBitGrid = [0, 10, 18, 26, 34, 42, 50, 58, 66, 74, 82, 90, 98, 106, 114, 124];
+const threeBitOdd = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30];
+const twoBitGrid = [0, 18, 35, 51, 68, 86];
+/** Eight times −1, 0 and 1, all moved up by 1 (IQ1_S, where moving down is a negative scale), or each down and up (IQ1_M). */
+const shiftedUp = [0, 8, 16];
+const shiftedBoth = [0, 2, 8, 10, 16, 18];
 
 /** Order is the layout's number on the tape. */
 export const packedLayouts = [
@@ -55,6 +62,36 @@ export const packedLayouts = [
   { name: 'six', scale: 'half-pair', bias: false, zero: 32, planes: ['nibble', 'pair'] },
   { name: 'three', scale: 'half-pair', bias: false, zero: 4, planes: ['pair', 'bit'] },
   { name: 'two-affine', scale: 'half-pair', bias: true, zero: 0, planes: ['pair'] },
+  { name: 'nibble-grid', scale: 'half', bias: false, zero: 62, planes: ['nibble'], table: threeBitGrid },
+  { name: 'nibble-odd', scale: 'half', bias: false, zero: 15, planes: ['nibble'], table: threeBitOdd },
+  {
+    name: 'nibble-microscaling-pair',
+    scale: 'half-pair',
+    bias: false,
+    zero: 12,
+    planes: ['nibble'],
+    table: microscaling,
+  },
+  { name: 'three-grid', scale: 'half', bias: false, zero: 43, planes: ['pair', 'bit'], table: twoBitGrid },
+  {
+    name: 'three-grid-pair',
+    scale: 'half-pair',
+    bias: false,
+    zero: 43,
+    planes: ['pair', 'bit'],
+    table: twoBitGrid,
+  },
+  {
+    name: 'three-shifted',
+    scale: 'half-pair',
+    bias: false,
+    zero: 9,
+    planes: ['pair', 'bit'],
+    table: shiftedBoth,
+  },
+  { name: 'two', scale: 'half', bias: false, zero: 1, planes: ['pair'], table: [0, 1, 2, 3] },
+  { name: 'two-shifted', scale: 'half', bias: false, zero: 7, planes: ['pair'], table: shiftedUp },
+  { name: 'one', scale: 'half', bias: false, zero: 1, planes: ['bit'], table: [0, 2] },
 ] as const satisfies readonly PackedLayout[];
 
 /** For packed weights that are kept: counts up when the same table leads to other bytes. */

@@ -26,6 +26,7 @@ function hasLargeCodes(layout: PackedLayout): boolean {
   return largestCode(layout) > 127;
 }
 
+/** Of what is multiplied: levels, where there is a table. */
 function largestCode(layout: PackedLayout): number {
   if (layout.table) return Math.max(...layout.table);
   const bits = { nibble: 4, pair: 2, bit: 1, byte: 8 };
@@ -51,16 +52,37 @@ const quadsOfGroup = 4;
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 
-const tileName = (layout: number, variant: DotVariant, { rows }: Tile): string =>
-  `tile${rows}_${layout}_${variant}`;
+/** Layouts that differ in their tables only have one kernel: table and zero are its arguments. */
+interface Kernel {
+  /** The one with the largest codes. */
+  readonly layout: PackedLayout;
+  readonly numbers: readonly number[];
+}
+
+function kernelsOf(layouts: readonly PackedLayout[]): readonly Kernel[] {
+  const kernels = new Map<string, Kernel>();
+  for (const [number, layout] of layouts.entries()) {
+    const { scale, bias, planes, table } = layout;
+    const zero = table ? 'given' : layout.zero;
+    const kind = JSON.stringify([scale, bias, planes, zero, hasLargeCodes(layout)]);
+    const { layout: other = layout, numbers = [] } = kernels.get(kind) ?? {};
+    const larger = largestCode(layout) > largestCode(other) ? layout : other;
+    kernels.set(kind, { layout: larger, numbers: [...numbers, number] });
+  }
+  return [...kernels.values()];
+}
+
+const tileName = ({ numbers }: Kernel, variant: DotVariant, { rows }: Tile): string =>
+  `tile${rows}_${numbers.join('_')}_${variant}`;
 
 /** Variants that make a difference; `narrow` is `wide` where all codes are small. */
 const variantsOf = (layout: PackedLayout): readonly DotVariant[] =>
   hasLargeCodes(layout) ? dotVariants : ['wide', 'halves'];
 
 export function print(): string {
-  const functions = packedLayouts.flatMap((layout, number) =>
-    tiles.flatMap((tile) => variantsOf(layout).map((variant) => tileFunction(layout, number, variant, tile))),
+  const kernels = kernelsOf(packedLayouts);
+  const functions = kernels.flatMap((kernel) =>
+    tiles.flatMap((tile) => variantsOf(kernel.layout).map((variant) => tileFunction(kernel, variant, tile))),
   );
   return `// Printed by matmul-source.ts.
 import { dot, dotPairs, multiplyAdd, halves, exponents } from './simd';
@@ -68,26 +90,27 @@ import { dot, dotPairs, multiplyAdd, halves, exponents } from './simd';
 const CONSTANTS: usize = memory.data<u8>([${constantBytes().join(', ')}], 16);
 
 ${functions.join('\n')}
-${tiles.map(dispatch).join('\n')}
+${tiles.map((tile) => dispatch(kernels, tile)).join('\n')}
 `;
 }
 
 /**
  * Vector constants are loaded from memory once per call: V8 would rebuild a literal from a general register at every use,
- * three instructions each time. Masks of one byte value, then the sign and value bits of shifted halves, then tables.
+ * three instructions each time. Masks of one byte value, then the sign and value bits of shifted halves; then, for every
+ * layout, its table.
  */
-const byteMasks = [15, 3, 48, 4, 16];
-const constantNames = [
-  ...byteMasks.map((value) => `mask${value}`),
-  'halfBits',
-  ...packedLayouts.flatMap((layout: PackedLayout, number) => (layout.table ? [`table${number}`] : [])),
-];
+const byteMasks = [15, 3, 48, 4, 16, 1];
+const constantNames = [...byteMasks.map((value) => `mask${value}`), 'halfBits'];
 
 function constantBytes(): number[] {
-  const tables = packedLayouts.flatMap((layout: PackedLayout) => layout.table ?? []);
+  const tables = packedLayouts.flatMap(({ table = [] }: PackedLayout) =>
+    range(16).map((code) => table[code] ?? 0),
+  );
   const halfBits = range(4).flatMap(() => [0x00, 0xe0, 0xff, 0x8f]);
   return [...byteMasks.flatMap((value) => Array<number>(16).fill(value)), ...halfBits, ...tables];
 }
+
+const tableOffset = (layout: number): number => (constantNames.length + layout) * 16;
 
 /** Declarations of the constants that these lines use. */
 function constantLoads(lines: readonly string[]): string[] {
@@ -96,13 +119,17 @@ function constantLoads(lines: readonly string[]): string[] {
   return used.map((name) => `const ${name} = v128.load(CONSTANTS, ${constantNames.indexOf(name) * 16});`);
 }
 
-function dispatch(tile: Tile): string {
-  const cases = packedLayouts.flatMap((layout, number) =>
-    dotVariants.map((variant) => {
-      const kernel = variantsOf(layout).find((candidate) => candidate === variant) ?? 'wide';
-      const call = `${tileName(number, kernel, tile)}(w, x, stride, blocks, out)`;
-      return `    case ${kernelNumber(number, variant)}: ${call}; break;`;
-    }),
+function dispatch(kernels: readonly Kernel[], tile: Tile): string {
+  const cases = kernels.flatMap((kernel) =>
+    kernel.numbers.flatMap((number) =>
+      dotVariants.map((variant) => {
+        const printed = variantsOf(kernel.layout).find((candidate) => candidate === variant) ?? 'wide';
+        const { table, zero }: PackedLayout = packedLayouts[number] ?? kernel.layout;
+        const given = table ? `, CONSTANTS + ${tableOffset(number)}, ${zero}` : '';
+        const call = `${tileName(kernel, printed, tile)}(w, x, stride, blocks, out${given})`;
+        return `    case ${kernelNumber(number, variant)}: ${call}; break;`;
+      }),
+    ),
   );
   return `/** Products of ${tile.rows} row${tile.rows > 1 ? 's' : ''} and a group: out[row * 16 + column] without the group's scale. */
 export function tile${tile.rows}(layout: i32, w: usize, x: usize, stride: usize, blocks: i32, out: usize): void {
@@ -113,14 +140,17 @@ ${cases.join('\n')}
 `;
 }
 
-function tileFunction(layout: PackedLayout, number: number, variant: DotVariant, tile: Tile): string {
+function tileFunction(kernel: Kernel, variant: DotVariant, tile: Tile): string {
+  const { layout } = kernel;
   // Sixteen vector registers hold eight sums beside codes and inputs; with two sums a result, half as many results.
   const sums = 1 + (layout.scale === 'half-pair' ? 1 : 0) + (inParts(layout, variant) ? 1 : 0);
   const quads = tile.rows > 1 && sums > 1 ? Math.max(1, tile.quads / 2) : tile.quads;
-  const loop = blockLoop(layout, number, variant, { rows: tile.rows, quads });
+  const loop = blockLoop(layout, variant, { rows: tile.rows, quads });
+  const given = layout.table ? ', tableAddress: usize, zero: i32' : '';
+  const table = ['const table = v128.load(tableAddress);', 'const zeros = i32x4.splat(zero);'];
   return [
-    `function ${tileName(number, variant, tile)}(w: usize, x: usize, stride: usize, blocks: i32, out: usize): void {`,
-    ...[...constantLoads(loop), ...loop].map((line) => `  ${line}`),
+    `function ${tileName(kernel, variant, tile)}(w: usize, x: usize, stride: usize, blocks: i32, out: usize${given}): void {`,
+    ...[...constantLoads(loop), ...(layout.table ? table : []), ...loop].map((line) => `  ${line}`),
     '}',
   ].join('\n');
 }
@@ -129,7 +159,7 @@ function tileFunction(layout: PackedLayout, number: number, variant: DotVariant,
  * The loop over blocks. The float sums of one row stay in registers; those of more rows would be spilled by V8 anyway, so
  * they live at `out`, and an inner loop takes the group's quads in turn.
  */
-function blockLoop(layout: PackedLayout, number: number, variant: DotVariant, tile: Tile): string[] {
+function blockLoop(layout: PackedLayout, variant: DotVariant, tile: Tile): string[] {
   const offsets = recordOffsets(layout);
   const [rows, quads] = [range(tile.rows), range(tile.quads)];
   const inRegisters = tile.rows === 1;
@@ -146,7 +176,7 @@ function blockLoop(layout: PackedLayout, number: number, variant: DotVariant, ti
   ];
   const body = [
     ...rows.flatMap((m) => startSums(layout, variant, m, quads)),
-    ...codesAndDots(layout, number, variant, tile),
+    ...codesAndDots(layout, variant, tile),
     ...rows.map((m) => `const unit${m} = v128.load32_splat(x${m}, ${block.scale});`),
     ...(inRegisters ? [] : each((m, g) => `let f${m}_${g} = v128.load(o, ${m * 64 + g * 16});`)),
     ...quads.flatMap((g) => scaleSums(layout, variant, g, rows, offsets.bias)),
@@ -206,17 +236,14 @@ const sumOf = (m: number): string => `v128.load32_splat(x${m}, ${block.negativeS
 const highOf = (m: number): string => `i32x4.sub(${sumOf(m)}, ${lowOf(m)})`;
 
 /** −zero · Σx of the half of the block, or of the whole of it, that a sum covers. */
-function offsetOf({ zero, scale }: PackedLayout, m: number, sum: string): string {
+function offsetOf({ zero, scale, table }: PackedLayout, m: number, sum: string): string {
   if (zero === 0) return 'i32x4.splat(0)';
   const total = scale === 'half-pair' ? (sum === 'a' ? lowOf(m) : highOf(m)) : sumOf(m);
-  const shift = Math.log2(zero);
-  return Number.isInteger(shift)
-    ? `i32x4.shl(${total}, ${shift})`
-    : `i32x4.mul(${total}, i32x4.splat(${zero}))`;
+  return table ? `i32x4.mul(${total}, zeros)` : `i32x4.shl(${total}, ${Math.log2(zero)})`;
 }
 
 /** Loads of a block's planes, then for each k the codes of all quads and their products with every row. */
-function codesAndDots(layout: PackedLayout, number: number, variant: DotVariant, tile: Tile): string[] {
+function codesAndDots(layout: PackedLayout, variant: DotVariant, tile: Tile): string[] {
   const lines: string[] = [];
   const [rows, quads] = [range(tile.rows), range(tile.quads)];
   const limit = vectorsBeforeWidening(layout);
@@ -293,11 +320,7 @@ function codesAndDots(layout: PackedLayout, number: number, variant: DotVariant,
       const k = half * 16 + 4 * j;
       const sum = half === 1 && layout.scale === 'half-pair' ? 'b' : 'a';
       const plain = named('n', k, (g) => codeOf(layout, g, j, half));
-      products(
-        layout.table ? named('v', k, (g) => `i8x16.swizzle(table${number}, ${plain[g]})`) : plain,
-        k,
-        sum,
-      );
+      products(layout.table ? named('v', k, (g) => `i8x16.swizzle(table, ${plain[g]})`) : plain, k, sum);
     }
   }
   // Sums of fewer vectors than fit are still narrow.

@@ -2,7 +2,7 @@
 
 import type { ReadWeight } from '../../backend.ts';
 import { throwIfAborted } from '../../base/error.ts';
-import type { NumberFormat } from '../../format.ts';
+import type { Grid, NumberFormat } from '../../format.ts';
 import type { TensorType } from '../../tensor.ts';
 import { Ticket } from '../ticket.ts';
 import { groupRows } from './layout.ts';
@@ -71,7 +71,8 @@ const tapeBytes = 64;
 export function packingBytes(type: TensorType<NumberFormat>): number {
   if (type.shape.length === 1) return 0;
   const { bytes, stages } = slabsOf(type, weightSize(type).rows);
-  return stages * (Math.ceil(bytes / 64) * 64 + tapeBytes);
+  const gridBytes = Math.ceil((type.format.grid?.codes.length ?? 0) / 64) * 64;
+  return stages * (Math.ceil(bytes / 64) * 64 + tapeBytes) + gridBytes;
 }
 
 async function packMatrix(request: PackRequest): Promise<void> {
@@ -84,6 +85,7 @@ async function packMatrix(request: PackRequest): Promise<void> {
     tape: newTape(memory.allocate(tapeBytes, 'staging')),
     ticket: new Ticket(),
   }));
+  const grid = type.format.grid ? allocateGrid(memory, type.format.grid) : 0;
   try {
     for (let done = 0, slab = 0; done < rowCount; done += slabs.rows, slab++) {
       throwIfAborted(signal);
@@ -92,7 +94,7 @@ async function packMatrix(request: PackRequest): Promise<void> {
       await buffer.ticket.settled();
       const count = Math.min(slabs.rows, rowCount - done);
       await memory.fill(buffer.data, count * rowBytes, (target) => request.read(done * rowBytes, target));
-      packTape(request, first + done, count, buffer.data).instantiate(
+      packTape(request, first + done, count, buffer.data, grid).instantiate(
         new Int32Array(memory.memory.buffer, buffer.tape.address, tapeBytes / 4),
         [],
         { arena: 0, step: 0, weights: [] },
@@ -108,7 +110,15 @@ async function packMatrix(request: PackRequest): Promise<void> {
       memory.release(buffer.data);
       memory.release(buffer.tape.address);
     }
+    if (grid) memory.release(grid);
   }
+}
+
+/** Its address. */
+function allocateGrid(memory: LinearMemory, { codes }: Grid): number {
+  const address = memory.allocate(codes.length, 'staging');
+  memory.view(address, codes.length).set(codes);
+  return address;
 }
 
 function packTape(
@@ -116,6 +126,7 @@ function packTape(
   first: number,
   rows: number,
   source: number,
+  grid: number,
 ): TapeTemplate {
   const { columns, matrixBytes } = weightSize(type);
   const packing = requirePacking(type.format);
@@ -146,5 +157,6 @@ function packTape(
   return tape
     .word(descriptions.get(packing.layout) ?? 0)
     .word(units)
-    .float(packing.unpack.factor);
+    .float(packing.unpack.factor)
+    .word(grid);
 }

@@ -75,6 +75,18 @@ const table: ReadonlyMap<string, Packing> = new Map([
   ['iq4_nl', quantized('nibble-nonlinear', 10, halfRounding)],
   ['iq4_xs', quantized('nibble-nonlinear', 11, halfRounding)],
   ['mxfp4', quantized('nibble-microscaling', 12, 0, 0.5)],
+  ['nvfp4', quantized('nibble-microscaling-pair', 13, 0)],
+  ['iq1_s', quantized('two-shifted', 14, halfRounding)],
+  ['iq1_m', quantized('three-shifted', 15, halfRounding)],
+  ['iq2_xxs', quantized('three-grid', 16, halfRounding)],
+  ['iq2_xs', quantized('three-grid-pair', 17, halfRounding)],
+  ['iq2_s', quantized('three-grid-pair', 18, halfRounding)],
+  ['iq3_xxs', quantized('nibble-grid', 19, halfRounding)],
+  ['iq3_s', quantized('nibble-odd', 20, halfRounding)],
+  ['tq1_0', quantized('two', 21, halfRounding)],
+  ['tq2_0', quantized('two', 22, halfRounding)],
+  ['q1_0', quantized('one', 23, halfRounding)],
+  ['q2_0', quantized('two', 24, halfRounding)],
 ]);
 
 export function packingOf(format: NumberFormat): Packing | undefined {

@@ -35,7 +35,7 @@ async function expectCaught(cases: readonly OpCase[], mutation: Mutation): Promi
 }
 
 test('a backend that is right passes through the same wrappers', async () => {
-  const cases = [...named(matmulCases, /of values of one sign/), ...named(layerCases, /\{\}/)];
+  const cases = [...named(matmulCases, /of terms of one sign/), ...named(layerCases, /\{\}/)];
   const harmless: Mutation = (base) =>
     changeOperations(
       changeStep(scaleBlock(base, 1, 0, 1), () => {}),
@@ -49,7 +49,7 @@ test('a backend that is right passes through the same wrappers', async () => {
 });
 
 test('one block of a matrix scaled by 1.02 fails a case of its format', async () => {
-  const cases = named(matmulCases, /of values of one sign/);
+  const cases = named(matmulCases, /of terms of one sign/);
   assert.equal(cases.length, formats.length);
   for (const opCase of cases) await expectCaught([opCase], (base) => scaleBlock(base, 1, 0, 1.02));
 });

@@ -9,7 +9,8 @@ import { BIASES, HIGH_BIASES, HIGH_SCALES, hasHalves, largestScale, SCALES, SCRA
 
 /**
  * Tape entry: [rows, blocks, format, source, source row bytes, weights, group bytes, group scales, description,
- * units (groups), scale factor (of the format: 1, or 0.5 where the layout's table is doubled)].
+ * units (groups), scale factor (of the format: 1, or 0.5 where the layout's table is doubled), grid (levels of its values, a byte
+ * each; 0 without)].
  * Rows beyond `rows` in the last group become zeros.
  */
 export function pack(args: usize, scratch: usize): void {
@@ -25,6 +26,7 @@ function packGroup(args: usize, group: i32, scratch: usize): void {
   const source = <usize>load<u32>(args, 12) + <usize>group * 16 * rowBytes;
   const description = <usize>load<u32>(args, 32);
   const factor = load<f32>(args, 40);
+  const grid = <usize>load<u32>(args, 44);
   const kind = load<i32>(description);
   const bias = <usize>load<u32>(description, 4);
   const bytes = <usize>load<u32>(description, 12);
@@ -39,7 +41,7 @@ function packGroup(args: usize, group: i32, scratch: usize): void {
       if (end < quad * 4 + 4) memory.fill(scratch, 0, 128);
       for (let row = quad * 4; row < end; row++) {
         const place = scratch + <usize>(row << 2);
-        unpack(format, source + <usize>row * rowBytes, block, scratch + (<usize>(row & 3) << 5), place);
+        unpack(format, source + <usize>row * rowBytes, block, scratch + (<usize>(row & 3) << 5), place, grid);
       }
       storeQuad(description, w, quad, scratch);
     }
