@@ -19,7 +19,7 @@ test('formats have distinct names and GGUF types, and are found by both', () => 
   }
 });
 
-test('sizes and type numbers are those of the GGUF format', () => {
+test('sizes and type numbers are those of the GGUF format and of docs/e0m4.md', () => {
   const facts: Record<string, [number, number, number]> = {
     f32: [0, 1, 4],
     f16: [1, 1, 2],
@@ -49,6 +49,9 @@ test('sizes and type numbers are those of the GGUF format', () => {
     tq2_0: [35, 256, 66],
     q1_0: [41, 128, 18],
     q2_0: [42, 64, 18],
+    e0m4_32: [0xe0420, 32, 20],
+    e0m4_64: [0xe0440, 64, 36],
+    e0m4_128: [0xe0480, 128, 68],
   };
   for (const [name, fact] of Object.entries(facts)) {
     const { ggufType, blockValues, blockBytes } = formatByName(name);

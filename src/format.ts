@@ -6,6 +6,7 @@
  */
 import { NearfieldError } from './base/error.ts';
 import { bf16 } from './format/bf16.ts';
+import { e0m4_32, e0m4_64, e0m4_128 } from './format/e0m4.ts';
 import type { E0m4Reading } from './format/e0m4-reading.ts';
 import { f16 } from './format/f16.ts';
 import { f32 } from './format/f32.ts';
@@ -66,6 +67,20 @@ export interface NumberFormat {
     targetOffset: number,
     blockCount: number,
   ): void;
+  /**
+   * As `encode`, but looks for the scales and codes that leave the least sum of squared errors, each times its weight.
+   * `importance`, where given, has one number per value, from `sourceOffset` on. Absent where there is little to look for.
+   */
+  encodeClosely?(
+    source: Float32Array | Float64Array,
+    sourceOffset: number,
+    target: Uint8Array,
+    targetOffset: number,
+    blockCount: number,
+    importance?: Float32Array,
+  ): void;
+  /** A uint32 that the metadata of a GGUF file with such tensors must have: the version of a format that is not GGUF's own. */
+  readonly ggufMark?: { readonly key: string; readonly value: number };
   /** Of formats whose codes are rows of a table. */
   readonly grid?: Grid;
   /** How a device takes blocks of this format as groups of E0M4; where 16 evenly spaced levels allow it. */
@@ -104,6 +119,9 @@ export const formats: readonly NumberFormat[] = [
   tq2_0,
   q1_0,
   q2_0,
+  e0m4_32,
+  e0m4_64,
+  e0m4_128,
 ];
 
 /** Types that GGUF defines and no member decodes; named so that a message can say what a file holds. */

@@ -55,6 +55,7 @@ export async function readGgufHeader(source: ByteSource, signal?: AbortSignal): 
     if (dataOffset % alignment !== 0) {
       fail(`tensor ${quote(name)} begins at ${dataOffset}, not a multiple of the alignment ${alignment}`);
     }
+    checkMark(source.name, metadata, entry);
     names.add(name);
     directory.push(entry);
   }
@@ -75,6 +76,19 @@ function checkVersion(fileName: string, version: number): void {
         ? 'is a big-endian GGUF file'
         : `claims GGUF version ${version}`;
   throw new NearfieldError('unsupported', `${fileName} ${problem}; little-endian versions 2 and 3 are read`);
+}
+
+/** A format that is not GGUF's own says which version of it this is. */
+function checkMark(fileName: string, metadata: MetadataMap, { name, format }: DirectoryEntry): void {
+  const { ggufMark } = format;
+  if (!ggufMark) return;
+  const found = metadata.number(ggufMark.key, 0);
+  if (found === ggufMark.value) return;
+  const problem = found === 0 ? `has no ${quote(ggufMark.key)}` : `has ${quote(ggufMark.key)} ${found}`;
+  throw new NearfieldError(
+    'unsupported',
+    `${fileName} ${problem}, and tensor ${quote(name)} is ${format.name}; version ${ggufMark.value} is read`,
+  );
 }
 
 async function readMetadata(fileName: string, reader: HeaderReader, keyCount: number): Promise<MetadataMap> {

@@ -154,3 +154,32 @@ test('what a file cannot hold is refused by name, and the sink is discarded', as
   const writing = writeGguf(memorySink(), { metadata: {}, tensors: [tensor] }, AbortSignal.abort());
   await assert.rejects(writing, { code: 'aborted' });
 });
+
+test('a format that is not of GGUF marks the file with its version, and no other version is read', async () => {
+  const format = formatByName('e0m4_32');
+  const key = 'nearfield.e0m4.version';
+  const tensor = { name: 'x', format, shape: [2, 32], data: new Uint8Array(40) };
+  const bytes = await written({ [key]: { type: 'uint32', value: 7 }, other: 'stays' }, [
+    tensor,
+    { ...tensor, name: 'y' },
+  ]);
+  const checkpoint = await openCheckpoint(bytes);
+  assert.equal(checkpoint.tensors.get('x')?.format, format);
+  assert.deepEqual([checkpoint.metadata.number(key), checkpoint.metadata.string('other')], [1, 'stays']);
+  const at = Buffer.from(bytes.buffer).indexOf(key);
+  const changed = (distance: number, byte: number) =>
+    bytes.map((old, index) => (index === at + distance ? byte : old));
+  const newer = openCheckpoint(changed(key.length + 4, 2));
+  await assert.rejects(newer, {
+    code: 'unsupported',
+    message: /has "nearfield.e0m4.version" 2, .*"x".*version 1 is read/,
+  });
+  await assert.rejects(openCheckpoint(changed(0, 0x4e)), {
+    code: 'unsupported',
+    message: /has no "nearfield/,
+  });
+  const plain = await openCheckpoint(
+    await written({}, [{ name: 'x', format: f32, shape: [1], data: new Uint8Array(4) }]),
+  );
+  assert.equal(plain.metadata.entries.size, 0);
+});

@@ -37,7 +37,7 @@ export async function writeGguf(sink: ByteSink, content: GgufContent, signal?: A
   try {
     const tensors = [...content.tensors];
     const { metadata } = content;
-    const entries = metadata instanceof Map ? [...metadata.entries()] : Object.entries(metadata);
+    const entries = withMarks(metadata instanceof Map ? [...metadata] : Object.entries(metadata), tensors);
     const alignment = alignmentOf(entries);
     await sink.write(encodeHeader(entries, tensors, alignment));
     for (const tensor of tensors) {
@@ -83,7 +83,18 @@ function typedElement(value: MetadataValue, of: GgufType): GgufValue {
   return typedValue(value, of === 'array' ? undefined : of);
 }
 
-function alignmentOf(entries: readonly (readonly [string, GgufValue])[]): number {
+type Entry = readonly [string, GgufValue];
+
+/** The entries, and those that the formats of the tensors ask for. */
+function withMarks(entries: readonly Entry[], tensors: readonly GgufTensor[]): readonly Entry[] {
+  const marks = new Map<string, GgufValue>();
+  for (const { ggufMark } of tensors.map(({ format }) => format)) {
+    if (ggufMark) marks.set(ggufMark.key, { type: 'uint32', value: ggufMark.value });
+  }
+  return [...entries.filter(([key]) => !marks.has(key)), ...marks];
+}
+
+function alignmentOf(entries: readonly Entry[]): number {
   const value = new Map(entries).get('general.alignment');
   if (value === undefined) return defaultAlignment;
   const alignment =
@@ -101,7 +112,7 @@ function paddingAfter(byteLength: number, alignment: number): number {
 
 /** Padded, so that the data follow directly. */
 function encodeHeader(
-  entries: readonly (readonly [string, GgufValue])[],
+  entries: readonly Entry[],
   tensors: readonly GgufTensor[],
   alignment: number,
 ): Uint8Array {

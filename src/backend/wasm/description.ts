@@ -10,7 +10,7 @@ export function writeDescriptions(memory: LinearMemory): ReadonlyMap<number, num
   const layouts: readonly PackedLayout[] = packedLayouts;
   return new Map(
     layouts.map((layout, number) => {
-      const { bias, planes, bytes } = recordOffsets(layout);
+      const { bias, planes, block, bytes } = recordOffsets(layout);
       const address = memory.allocate(128, 'constants');
       const table = address + 64;
       const words = [
@@ -19,6 +19,8 @@ export function writeDescriptions(memory: LinearMemory): ReadonlyMap<number, num
         layout.zero,
         bytes,
         layout.table ? table : 0,
+        (layout.blocks ?? 1) - 1,
+        block,
       ];
       words.push(...layout.planes.flatMap((plane, index) => [planeKinds[plane], planes[index] ?? 0]));
       new Int32Array(memory.memory.buffer, address, 16).set([...words, -1]);

@@ -12,7 +12,8 @@
  * k = 16 + 4j + t in the high ones. In plane `byte` vector j (0…7) holds k = 4j + t. Plane `bit` is one vector per quad:
  * bit j is k = 4j + t, bit 4 + j is k = 16 + 4j + t. Plane `pair` is two vectors per quad: bits 2j, 2j+1 of the first are
  * k = 4j + t, of the second k = 16 + 4j + t. A code is assembled from its planes, lowest bits first as listed.
- * A value is scale · (code − zero) + bias, or scale · (table[code] − zero).
+ * A value is scale · (code − zero) + bias, or scale · (table[code] − zero). A layout with `blocks: 2` has a record per 64 values:
+ * after scales and biases, which both blocks share, all planes of the first block, then all planes of the second.
  */
 export type Plane = 'nibble' | 'pair' | 'bit' | 'byte';
 
@@ -24,6 +25,8 @@ export interface PackedLayout {
   readonly planes: readonly Plane[];
   /** Up to sixteen values from 0 to 255 that codes stand for. */
   readonly table?: readonly number[];
+  /** Blocks of 32 values to a record; one where it is not said. */
+  readonly blocks?: 2;
 }
 
 export const groupRows = 16;
@@ -91,6 +94,7 @@ export const packedLayouts = [
   },
   { name: 'two', scale: 'half', bias: false, zero: 1, planes: ['pair'], table: [0, 1, 2, 3] },
   { name: 'two-shifted', scale: 'half', bias: false, zero: 7, planes: ['pair'], table: shiftedUp },
+  { name: 'nibble-affine-wide', scale: 'half', bias: true, zero: 0, planes: ['nibble'], blocks: 2 },
   { name: 'one', scale: 'half', bias: false, zero: 1, planes: ['bit'], table: [0, 2] },
 ] as const satisfies readonly PackedLayout[];
 
@@ -99,10 +103,11 @@ export const packedLayout = `wasm 1 ${JSON.stringify(packedLayouts)}`;
 
 export type LayoutName = (typeof packedLayouts)[number]['name'];
 
-/** Byte offsets within a record. */
+/** Byte offsets within a record; of its first block, where it has two, and how far the second is behind that. */
 export function recordOffsets(layout: PackedLayout): {
   readonly bias: number;
   readonly planes: readonly number[];
+  readonly block: number;
   readonly bytes: number;
 } {
   let end = scaleBytes[layout.scale];
@@ -113,7 +118,8 @@ export function recordOffsets(layout: PackedLayout): {
     end += planeBytes[plane];
     return start;
   });
-  return { bias, planes, bytes: end };
+  const block = end - (planes[0] ?? end);
+  return { bias, planes, block, bytes: end + ((layout.blocks ?? 1) - 1) * block };
 }
 
 export function layoutNumber(name: LayoutName): number {

@@ -62,9 +62,9 @@ interface Kernel {
 function kernelsOf(layouts: readonly PackedLayout[]): readonly Kernel[] {
   const kernels = new Map<string, Kernel>();
   for (const [number, layout] of layouts.entries()) {
-    const { scale, bias, planes, table } = layout;
+    const { scale, bias, planes, table, blocks } = layout;
     const zero = table ? 'given' : layout.zero;
-    const kind = JSON.stringify([scale, bias, planes, zero, hasLargeCodes(layout)]);
+    const kind = JSON.stringify([scale, bias, planes, zero, blocks, hasLargeCodes(layout)]);
     const { layout: other = layout, numbers = [] } = kernels.get(kind) ?? {};
     const larger = largestCode(layout) > largestCode(other) ? layout : other;
     kernels.set(kind, { layout: larger, numbers: [...numbers, number] });
@@ -182,8 +182,13 @@ function blockLoop(layout: PackedLayout, variant: DotVariant, tile: Tile): strin
     ...quads.flatMap((g) => scaleSums(layout, variant, g, rows, offsets.bias)),
     ...(inRegisters ? [] : each((m, g) => `v128.store(o, f${m}_${g}, ${m * 64 + g * 16});`)),
   ];
+  const further = (layout.blocks ?? 1) - 1;
+  const codes = further === 0 ? 'w' : 'codes';
   const whole = [
-    ...pointers.map(({ name, start }) => `let ${name} = w${start === 0 ? '' : ` + ${start}`};`),
+    ...(further === 0 ? [] : [`const codes = w + <usize>(k & ${further}) * ${offsets.block};`]),
+    ...pointers.map(({ name, start }) =>
+      start === 0 ? `let ${name} = w;` : `let ${name} = ${codes} + ${start};`,
+    ),
     ...(inRegisters ? [] : ['let o = out;']),
     ...(tile.quads === quadsOfGroup
       ? body
@@ -194,7 +199,9 @@ function blockLoop(layout: PackedLayout, variant: DotVariant, tile: Tile): strin
           `  o += ${16 * tile.quads};`,
           '}',
         ]),
-    `w += ${offsets.bytes};`,
+    further === 0
+      ? `w += ${offsets.bytes};`
+      : `w += <usize>((k & ${further}) / ${further}) * ${offsets.bytes};`,
     ...rows.map((m) => `x${m} += ${block.bytes};`),
   ];
   return [

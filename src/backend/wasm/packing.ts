@@ -35,12 +35,13 @@ export interface Packing {
 const halfRounding = 2 ** -11;
 
 function quantized(layout: LayoutName, format: number, roundoff: number, factor = 1): Packing {
-  const { bytes } = recordOffsets(layoutByName(layout));
+  const packed = layoutByName(layout);
+  const { bytes } = recordOffsets(packed);
   const blocks = (columns: number) => columns / blockValues;
   return {
     input: q8,
     layout: layoutNumber(layout),
-    groupBytes: (columns) => blocks(columns) * bytes,
+    groupBytes: (columns) => (blocks(columns) / (packed.blocks ?? 1)) * bytes,
     inner: blocks,
     unpack: { format, factor },
     roundoff,
@@ -87,6 +88,9 @@ const table: ReadonlyMap<string, Packing> = new Map([
   ['tq2_0', quantized('two', 22, halfRounding)],
   ['q1_0', quantized('one', 23, halfRounding)],
   ['q2_0', quantized('two', 24, halfRounding)],
+  ['e0m4_32', quantized('nibble-affine', 25, 3 * halfRounding)],
+  ['e0m4_64', quantized('nibble-affine-wide', 26, 3 * halfRounding)],
+  ['e0m4_128', quantized('nibble-affine-wide', 27, 3 * halfRounding)],
 ]);
 
 export function packingOf(format: NumberFormat): Packing | undefined {

@@ -9,7 +9,9 @@ const BIAS: usize = 4; // byte offset, or 0 for none
 const ZERO: usize = 8;
 const RECORD_BYTES: usize = 12;
 const TABLE: usize = 16; // address of 16 bytes, or 0
-const PLANES: usize = 20; // per plane: kind (0 nibble, 1 pair, 2 bit, 3 byte), byte offset; ends with -1
+const FURTHER_BLOCKS: usize = 20; // blocks of a record less one
+const BLOCK_BYTES: usize = 24; // from the planes of one block to those of the next
+const PLANES: usize = 28; // per plane: kind (0 nibble, 1 pair, 2 bit, 3 byte), byte offset; ends with -1
 
 /**
  * Tape entry: [rows, step, inner (blocks, or values for floats), out, size, layout, weights, group bytes, group scales,
@@ -58,16 +60,18 @@ function packedRow(description: usize, w: usize, lane: i32, blocks: i32, groupSc
   const bias = load<i32>(description + BIAS);
   const zero = load<i32>(description + ZERO);
   const bytes = <usize>load<u32>(description + RECORD_BYTES);
+  const further = load<i32>(description + FURTHER_BLOCKS);
   for (let block: i32 = 0; block < blocks; block++) {
+    const codes = w + <usize>(block & further) * <usize>load<u32>(description + BLOCK_BYTES);
     for (let half: i32 = 0; half < 2; half++) {
       const scale = partScale(w, kind, half, lane) * LIFT * groupScale;
       const offset = bias ? partScale(w + <usize>bias, kind, half, lane) * LIFT * groupScale : <f32>0;
       for (let k: i32 = half * 16; k < half * 16 + 16; k++) {
-        store<f32>(out, <f32>(codeAt(description, w, lane, k) - zero) * scale + offset);
+        store<f32>(out, <f32>(codeAt(description, codes, lane, k) - zero) * scale + offset);
         out += 4;
       }
     }
-    w += bytes;
+    if ((block & further) == further) w += bytes;
   }
 }
 
@@ -77,7 +81,7 @@ function partScale(w: usize, kind: i32, half: i32, lane: i32): f32 {
   return f32x4.extract_lane(halves(v128.load16_splat(w + (<usize>place << 1)), i32x4.splat(0x8fffe000)), 0);
 }
 
-/** Code of value `k` of the block for row `lane` of the group. */
+/** Code of value `k` of a block for row `lane` of the group; `w` is the record, moved to the block's planes. */
 export function codeAt(description: usize, w: usize, lane: i32, k: i32): i32 {
   const quad = <usize>(lane >> 2);
   const byte = <usize>((lane & 3) * 4 + (k & 3));

@@ -5,7 +5,8 @@
  */
 import { claim } from './machine';
 import { halvesExact } from './simd';
-import { BIASES, HIGH_BIASES, HIGH_SCALES, hasHalves, largestScale, SCALES, SCRATCH_BYTES, unpack } from './unpack';
+import { hasHalves, largestScale, unpack } from './unpack';
+import { BIASES, HIGH_BIASES, HIGH_SCALES, SCALES, SCRATCH_BYTES } from './unpacked';
 
 /**
  * Tape entry: [rows, blocks, format, source, source row bytes, weights, group bytes, group scales, description,
@@ -30,12 +31,15 @@ function packGroup(args: usize, group: i32, scratch: usize): void {
   const kind = load<i32>(description);
   const bias = <usize>load<u32>(description, 4);
   const bytes = <usize>load<u32>(description, 12);
+  const further = load<i32>(description, 20);
+  const blockBytes = <usize>load<u32>(description, 24);
   const asHalves = hasHalves(format);
   const lift: f32 = kind == 2 ? 1 : powerToTop(largestScale(format, source, rowBytes, rows, blocks));
   let w = <usize>load<u32>(args, 20) + <usize>group * <usize>load<u32>(args, 24);
   // Rows that are not there have zeros for codes and scales.
   if (rows < 16) memory.fill(scratch, 0, SCRATCH_BYTES);
   for (let block = 0; block < blocks; block++) {
+    const codes = w + <usize>(block & further) * blockBytes;
     for (let quad: i32 = 0; quad < 4; quad++) {
       const end = min(rows, quad * 4 + 4);
       if (end < quad * 4 + 4) memory.fill(scratch, 0, 128);
@@ -43,7 +47,7 @@ function packGroup(args: usize, group: i32, scratch: usize): void {
         const place = scratch + <usize>(row << 2);
         unpack(format, source + <usize>row * rowBytes, block, scratch + (<usize>(row & 3) << 5), place, grid);
       }
-      storeQuad(description, w, quad, scratch);
+      storeQuad(description, codes, quad, scratch);
     }
     if (kind == 2) {
       storeExponents(w, scratch + SCALES);
@@ -55,7 +59,8 @@ function packGroup(args: usize, group: i32, scratch: usize): void {
         if (kind == 1) storeHalves(w + bias + 32, scratch + HIGH_BIASES, lift, false);
       }
     }
-    w += bytes;
+    // Blocks of one record have the same scales, which are stored with each.
+    if ((block & further) == further) w += bytes;
   }
   // Sums carry 2^56 from the activations and, with half scales, 2^-112 from unrebased halves.
   const back: f32 = kind == 2 ? 1.3877787807814457e-17 : 7.2057594037927936e16;
@@ -132,7 +137,7 @@ function storeQuad(description: usize, w: usize, quad: i32, codes: usize): void 
   let v5 = i8x16.shuffle(b02, b13, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
   let v6 = i8x16.shuffle(b46, b57, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
   let v7 = i8x16.shuffle(b46, b57, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-  for (let p = description + 20; load<i32>(p) >= 0; p += 8) {
+  for (let p = description + 28; load<i32>(p) >= 0; p += 8) {
     const plane = w + <usize>load<u32>(p, 4);
     let taken = 0;
     switch (load<i32>(p)) {
