@@ -8,6 +8,7 @@ import type { Dim, TensorType } from './tensor.ts';
 
 export { GraphBuilder } from './graph/builder.ts';
 export { checkGraph } from './graph/check.ts';
+export type { Activation, Gating } from './graph/op/activation.ts';
 export { type Operation, type OperationName, ruleOf } from './graph/operation.ts';
 export { printGraph } from './graph/print.ts';
 export type { ErrorContext, OpRule, Roundoff } from './graph/rule.ts';
@@ -30,10 +31,19 @@ export interface Value {
   readonly type: TensorType;
 }
 
-/** A tensor of the checkpoint; `blk.0.attn_q.weight`. */
-export interface WeightValue extends Value {
+/** A tensor of the checkpoint or some of its rows: `blk.0.attn_q.weight`, `blk.0.attn_qkv.weight[0:64]`. */
+export interface WeightValue extends Value, WeightSource {
   readonly kind: 'weight';
   readonly type: TensorType<NumberFormat> & { readonly shape: readonly number[] };
+}
+
+/** Where a weight's values lie in the checkpoint. They may have another shape there, as long as their order is the same. */
+export interface WeightSource {
+  /** Name of the tensor. */
+  readonly tensor: string;
+  /** Rows of the tensor that make the weight, along its outermost axis: a vector's are its values. */
+  readonly firstRow: number;
+  readonly rowCount: number;
 }
 
 /**
@@ -72,6 +82,8 @@ export interface Graph {
   readonly weights: readonly WeightValue[];
   readonly caches: readonly CacheSpec[];
   readonly symbols: StepSymbols;
+  /** Positions of a step are below this; Infinity where the model takes any. */
+  readonly positionCount: number;
   /** `[T, D]`: the rows after the last layer. */
   readonly hidden: Value;
   /** `[R, V]` */

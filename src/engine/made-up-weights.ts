@@ -10,16 +10,19 @@ const poolValues = 1 << 14;
 /** Matrices and what they multiply stay of moderate size, so that no kernel meets infinities or subnormals. */
 const matrixDeviation = 0.02;
 
-/** Reads of any tensor give the same few blocks over and over. */
+/** Reads of any tensor give the same few blocks over and over. Each weight is a tensor of its own, up to the rows it needs. */
 export function madeUpCheckpoint(weights: readonly WeightValue[]): Checkpoint {
   const tensors = new Map<string, TensorEntry>();
   let byteOffset = 0;
-  for (const { name, type } of weights) {
-    const { format } = type;
-    const shape: readonly number[] = type.shape;
-    const rowCount = shape.slice(0, -1).reduce((product, size) => product * size, 1);
-    const byteLength = rowCount * rowBytes(format, shape.at(-1) ?? 0);
-    tensors.set(name, { name, format, shape, byteLength, part: 0, byteOffset });
+  for (const { tensor, firstRow, rowCount, type } of weights) {
+    const rows = Math.max(firstRow + rowCount, tensors.get(tensor)?.shape[0] ?? 0);
+    const format = type.format;
+    const [outermost, ...inner]: readonly number[] = type.shape;
+    const sizeInside = inner.reduce((product, size) => product * size, 1);
+    // A vector may be a matrix in the file.
+    const shape = outermost === rowCount ? [rows, ...inner] : [rows, (outermost ?? 0) / rowCount];
+    const byteLength = rowBytes(format, rows * (outermost === rowCount ? sizeInside : (shape[1] ?? 1)));
+    tensors.set(tensor, { name: tensor, format, shape, byteLength, part: 0, byteOffset });
     byteOffset += byteLength;
   }
   const pools = new Map<string, Uint8Array>();

@@ -103,10 +103,11 @@ class GraphCopy {
   }
 
   /** Weights outside the layers with a row per word of the vocabulary get fewer rows. */
-  #weight({ name, type }: WeightValue, layer: number | undefined): Value {
+  #weight(weight: WeightValue, layer: number | undefined): Value {
+    const { name, type } = weight;
     const [rows = 0, ...rest] = type.shape;
     const isVocabulary = layer === undefined && rows === this.#vocabulary;
-    const kept = isVocabulary ? Math.min(rows, this.#vocabularyRows) : rows;
-    return this.#builder.weight(name, type.format, [kept, ...rest]);
+    if (!isVocabulary) return this.#builder.weight(name, type.format, type.shape, weight);
+    return this.#builder.weight(name, type.format, [Math.min(rows, this.#vocabularyRows), ...rest]);
   }
 }

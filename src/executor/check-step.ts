@@ -2,15 +2,22 @@
 import { known, NearfieldError } from '../base/error.ts';
 import type { Step, StepRow } from '../executor.ts';
 
-const maxPosition = 2 ** 31 - 1;
+const highestPosition = 2 ** 31 - 1;
 
-/**
- * Throws `bad-argument`. Parents given as cache rows are checked when the row is appended. A result holds the logits of at
- * most `maxLogits` rows; Infinity where they are taken piece by piece.
- */
-export function checkStep({ rows, select }: Step, vocabularySize: number, maxLogits: number): void {
+/** What of a model bounds its steps. */
+export interface StepLimits {
+  readonly vocabularySize: number;
+  /** Positions are below it. */
+  readonly positionCount: number;
+  /** Rows whose logits fit a result; Infinity where they are taken piece by piece. */
+  readonly maxLogits: number;
+}
+
+/** Throws `bad-argument`. Parents given as cache rows are checked when the row is appended. */
+export function checkStep({ rows, select }: Step, limits: StepLimits): void {
+  const { maxLogits } = limits;
   if (rows.length === 0) throw bad('A step needs at least one row');
-  for (let index = 0; index < rows.length; index++) checkRow(rows, index, vocabularySize);
+  for (let index = 0; index < rows.length; index++) checkRow(rows, index, limits);
   if (select.kind === 'nothing') return;
   let before = -1;
   const selected = select.rows;
@@ -28,7 +35,11 @@ export function checkStep({ rows, select }: Step, vocabularySize: number, maxLog
   }
 }
 
-function checkRow(rows: readonly StepRow[], index: number, vocabularySize: number): void {
+function checkRow(
+  rows: readonly StepRow[],
+  index: number,
+  { vocabularySize, positionCount }: StepLimits,
+): void {
   const row = rows[index];
   if (!row) throw bad(`Row ${index} of the step is missing`);
   if (!isWhole(row.token, 0, vocabularySize - 1)) {
@@ -36,7 +47,10 @@ function checkRow(rows: readonly StepRow[], index: number, vocabularySize: numbe
       `Token id ${row.token} of row ${index} is out of range; the vocabulary has ids 0 to ${vocabularySize - 1}`,
     );
   }
-  if (!isWhole(row.position, 0, maxPosition)) {
+  if (row.position >= positionCount) {
+    throw bad(`Position ${row.position} of row ${index} is beyond the ${positionCount} that the model knows`);
+  }
+  if (!isWhole(row.position, 0, highestPosition)) {
     throw bad(`Position ${row.position} of row ${index} is not a whole number from 0 on`);
   }
   if (typeof row.parent === 'number') return;

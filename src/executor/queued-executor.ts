@@ -73,7 +73,11 @@ export class QueuedExecutor implements PlanExecutor {
   /** Frames and promises are made only where something is waited for: a step of short programs has run when this returns. */
   run(step: Step, options: RunOptions = noOptions): Promise<StepResult> {
     try {
-      checkStep(step, this.vocabularySize, options.onLogits ? Number.POSITIVE_INFINITY : this.maxSelected);
+      checkStep(step, {
+        vocabularySize: this.vocabularySize,
+        positionCount: this.#parts.plan.graph.positionCount,
+        maxLogits: options.onLogits ? Number.POSITIVE_INFINITY : this.maxSelected,
+      });
       const turn = this.#queue.enter(options.signal);
       return turn ? this.#runAfter(turn, step, options) : this.#runNow(step, options);
     } catch (error) {

@@ -1,7 +1,16 @@
 /** Builds a graph node by node; shapes are checked as it grows. */
 import { NearfieldError } from '../base/error.ts';
 import type { NumberFormat } from '../format.ts';
-import type { CacheSpec, Graph, GraphNode, Stage, StepSymbols, Value, WeightValue } from '../graph.ts';
+import type {
+  CacheSpec,
+  Graph,
+  GraphNode,
+  Stage,
+  StepSymbols,
+  Value,
+  WeightSource,
+  WeightValue,
+} from '../graph.ts';
 import { real, symbolDim, type TensorType } from '../tensor.ts';
 import { type Operation, ruleOf } from './operation.ts';
 
@@ -13,6 +22,7 @@ export class GraphBuilder {
   readonly #nodes: GraphNode[] = [];
   readonly #weights = new Map<string, WeightValue>();
   readonly #caches: CacheSpec[] = [];
+  #positionCount = Number.POSITIVE_INFINITY;
 
   /** `maxRows` and `maxSelected` bound the two symbols of a step. */
   constructor(limits: { readonly maxRows: number; readonly maxSelected: number }) {
@@ -27,11 +37,20 @@ export class GraphBuilder {
     this.#layer = layer;
   }
 
-  /** A weight by its tensor name; asking twice gives the same value (a tied head). */
-  weight(name: string, format: NumberFormat, shape: readonly number[]): WeightValue {
+  /** A weight by its name, that of its tensor unless `source` says otherwise; asking twice gives the same value (a tied head). */
+  weight(
+    name: string,
+    format: NumberFormat,
+    shape: readonly number[],
+    source: WeightSource = { tensor: name, firstRow: 0, rowCount: shape[0] ?? 0 },
+  ): WeightValue {
     const before = this.#weights.get(name);
     if (before) return before;
-    const value: WeightValue = { id: this.#values++, name, kind: 'weight', type: { format, shape } };
+    const { tensor, firstRow, rowCount } = source;
+    const type = { format, shape };
+    const value: WeightValue = {
+      ...{ id: this.#values++, name, kind: 'weight', type, tensor, firstRow, rowCount },
+    };
     this.#weights.set(name, value);
     return value;
   }
@@ -40,6 +59,8 @@ export class GraphBuilder {
     const rule = ruleOf(operation);
     const types = inputs.map((input) => input.type);
     const type: TensorType = rule.infer(operation, types, this.symbols);
+    const positions = rule.positionCount?.(operation, types);
+    if (typeof positions === 'number') this.#positionCount = Math.min(this.#positionCount, positions);
     const cache = rule.cacheSpec?.(operation);
     if (cache) this.#caches.push(cache);
     const output: Value = { id: this.#values++, name, kind: cache ? 'cache' : 'activation', type };
@@ -65,6 +86,7 @@ export class GraphBuilder {
       weights: [...this.#weights.values()],
       caches: this.#caches,
       symbols: this.symbols,
+      positionCount: this.#positionCount,
       hidden,
       logits,
       argmax,

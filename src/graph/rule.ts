@@ -36,8 +36,10 @@ export interface OpRule<O> {
   readonly readsStep: boolean;
   /** What a cache-writing operation keeps of each row; its output then stands for the state of that cache. */
   cacheSpec?(operation: O): CacheSpec;
-  /** Operand, a weight, of which a row of the step reads one row alone: that of its token. */
-  readonly gathers?: number;
+  /** Operand, a weight, of which a row of the step reads one row alone: that of its token; undefined where there is none. */
+  gathers?(operation: O): number | undefined;
+  /** Positions it knows, from 0 on; undefined where it takes any. */
+  positionCount?(operation: O, operands: readonly TensorType[]): Dim | undefined;
   /** Operand whose buffer the output may take over when nobody reads the operand afterwards. */
   readonly inPlace?: number;
   /** Type of the output; throws `bad-file` where the operands' shapes do not fit together. */

@@ -19,6 +19,7 @@ const weight = (id: number, size = 100): WeightValue => ({
   name: `blk.${id}`,
   kind: 'weight',
   type: { format: bytes, shape: [2, size / 2] },
+  ...{ tensor: `blk.${id}`, firstRow: 0, rowCount: 2 },
 });
 
 /** Tensors lie in the file in the reverse order of the weights. */

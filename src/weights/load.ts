@@ -1,11 +1,11 @@
 /** Loads all weights of a graph: budget first, then one read after the other in the file's order, and packing beside. */
 import type { Backend, PackedWeight, ReadWeight } from '../backend.ts';
 import type { Budget } from '../base/budget.ts';
-import { known, NearfieldError, throwIfAborted } from '../base/error.ts';
-import type { Checkpoint, TensorEntry } from '../checkpoint.ts';
+import { known, throwIfAborted } from '../base/error.ts';
+import type { Checkpoint } from '../checkpoint.ts';
 import type { WeightValue } from '../graph.ts';
-import { printTensorType } from '../tensor.ts';
 import type { LoadProgress, Weights } from '../weights.ts';
+import { locateWeight, sizeOf, type WeightLocation } from './locate.ts';
 import { ResidentWeights } from './resident.ts';
 
 /** Weights read and packed at a time: one is read while another is packed, and a third waits for either. */
@@ -23,9 +23,8 @@ export interface LoadWeightsOptions {
   readonly onProgress?: (progress: LoadProgress) => void;
 }
 
-interface Item {
+interface Item extends WeightLocation {
   readonly weight: WeightValue;
-  readonly entry: TensorEntry;
 }
 
 /**
@@ -36,8 +35,11 @@ export async function loadWeights(options: LoadWeightsOptions): Promise<Weights>
   const { backend, budget, checkpoint, signal } = options;
   throwIfAborted(signal);
   const distinct = new Map(options.weights.map((weight) => [weight.name, weight]));
-  const items = [...distinct.values()].map((weight) => ({ weight, entry: entryOf(weight, checkpoint) }));
-  items.sort((a, b) => a.entry.part - b.entry.part || a.entry.byteOffset - b.entry.byteOffset);
+  const items = [...distinct.values()].map(
+    (weight): Item => ({ weight, ...locateWeight(weight, checkpoint) }),
+  );
+  const placeOf = ({ entry, offsetBytes }: Item): number => entry.byteOffset + offsetBytes;
+  items.sort((a, b) => a.entry.part - b.entry.part || placeOf(a) - placeOf(b));
   const { packedBytes } = backend.describe();
   const estimate = items.reduce((sum, { weight }) => sum + packedBytes(weight.type), 0);
   const reservation = budget.reserve(estimate, 'weights', whatWouldFit(items, estimate, budget));
@@ -56,27 +58,10 @@ export async function loadWeights(options: LoadWeightsOptions): Promise<Weights>
   return new ResidentWeights(backend, packed, reservation);
 }
 
-/** Throws `not-found` where the checkpoint lacks the tensor, `bad-file` where it is of another type. */
-export function entryOf(weight: WeightValue, checkpoint: Checkpoint): TensorEntry {
-  const entry = checkpoint.tensors.get(weight.name);
-  if (!entry) {
-    throw new NearfieldError('not-found', `${checkpoint.name} lacks the tensor ${weight.name}`);
-  }
-  const { format, shape } = weight.type;
-  const same = entry.shape.length === shape.length && entry.shape.every((size, axis) => size === shape[axis]);
-  if (!same || entry.format !== format) {
-    throw new NearfieldError(
-      'bad-file',
-      `${checkpoint.name}: ${weight.name} is ${printTensorType(entry)}, the model needs ${printTensorType(weight.type)}`,
-    );
-  }
-  return entry;
-}
-
 /** What the rest of the budget holds of this model, as bits per weight; nothing below the smallest formats there are. */
 function whatWouldFit(items: readonly Item[], packedBytes: number, budget: Budget): string | undefined {
   const smallestBits = 2;
-  const values = items.reduce((sum, { entry }) => sum + entry.shape.reduce((a, b) => a * b, 1), 0);
+  const values = items.reduce((sum, { weight }) => sum + sizeOf(weight.type.shape), 0);
   const bitsOf = (bytes: number): number => (bytes * 8) / values;
   const left = bitsOf(budget.limitBytes - budget.reservedBytes);
   if (!(left >= smallestBits)) return undefined;
@@ -94,14 +79,14 @@ async function packAll(
   const forward = (): void => stop.abort(signal?.reason);
   signal?.addEventListener('abort', forward);
   const lastOfPart = new Map(items.map(({ entry }) => [entry.part, entry]));
-  const totalBytes = items.reduce((sum, { entry }) => sum + entry.byteLength, 0);
+  const totalBytes = items.reduce((sum, { byteLength }) => sum + byteLength, 0);
   let loadedBytes = 0;
   let next = 0;
   /** Resolves when the weight before has been read: one reader in the order of the file is what every source is best at. */
   let turn = Promise.resolve();
   let failure: { readonly error: unknown } | undefined;
 
-  const packOne = async ({ weight, entry }: Item): Promise<void> => {
+  const packOne = async ({ weight, entry, offsetBytes, byteLength }: Item): Promise<void> => {
     const before = turn;
     let endTurn = (): void => {};
     turn = new Promise((resolve) => {
@@ -111,13 +96,13 @@ async function packAll(
     const read: ReadWeight = async (offset, target) => {
       await before;
       throwIfAborted(stop.signal);
-      await checkpoint.read(entry, offset, target, stop.signal, lastOfPart.get(entry.part));
+      await checkpoint.read(entry, offsetBytes + offset, target, stop.signal, lastOfPart.get(entry.part));
       throwIfAborted(stop.signal);
       const end = offset + target.byteLength;
       if (end <= furthest) return;
       loadedBytes += end - furthest;
       furthest = end;
-      if (end === entry.byteLength) endTurn();
+      if (end === byteLength) endTurn();
       onProgress?.({ loadedBytes, totalBytes });
     };
     const memory = memoryOf?.(weight) ?? 0;

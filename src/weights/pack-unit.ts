@@ -3,7 +3,7 @@ import type { Backend, PackedWeight, ReadWeight, Region } from '../backend.ts';
 import { throwIfAborted } from '../base/error.ts';
 import type { Checkpoint } from '../checkpoint.ts';
 import type { WeightValue } from '../graph.ts';
-import { entryOf } from './load.ts';
+import { locateWeight } from './locate.ts';
 import type { StreamUnit } from './stream-units.ts';
 
 /** Where bytes are put. */
@@ -45,10 +45,10 @@ export async function packWhole(
   signal?: AbortSignal,
   onRead?: (byteCount: number) => void,
 ): Promise<void> {
-  const entry = entryOf(weight, checkpoint);
+  const { entry, offsetBytes } = locateWeight(weight, checkpoint);
   const read: ReadWeight = async (offset, target) => {
     throwIfAborted(signal);
-    await checkpoint.read(entry, offset, target, signal);
+    await checkpoint.read(entry, offsetBytes + offset, target, signal);
     throwIfAborted(signal);
     onRead?.(target.byteLength);
   };

@@ -1,10 +1,10 @@
 /** Rows of a large matrix that are read when a step wants them: groups of them in a table, those used last are kept. */
 import type { Backend, PackedWeight, ReadWeight } from '../backend.ts';
 import { known, throwIfAborted } from '../base/error.ts';
-import type { Checkpoint, TensorEntry } from '../checkpoint.ts';
+import type { Checkpoint } from '../checkpoint.ts';
 import type { WeightValue } from '../graph.ts';
 import type { RowLookup } from '../weights.ts';
-import { entryOf } from './load.ts';
+import { locateWeight, type WeightLocation } from './locate.ts';
 import type { UnitPlace } from './pack-unit.ts';
 import { groupsInFlight, groupType, type RowTableSize } from './residency.ts';
 import type { TrafficMeter } from './stream-traffic.ts';
@@ -21,7 +21,7 @@ export class RowTable implements RowLookup {
   /** The table as a weight; `place` tells which of its rows is which of the matrix. */
   readonly weight: PackedWeight;
   readonly #options: RowTableOptions;
-  readonly #entry: TensorEntry;
+  readonly #location: WeightLocation;
   readonly #rowCount: number;
   /** Place in the table of each group of the matrix that is there, least recently used first. */
   readonly #places = new Map<number, number>();
@@ -32,7 +32,7 @@ export class RowTable implements RowLookup {
   constructor(options: RowTableOptions, { region, offsetBytes }: UnitPlace) {
     const { matrix, table, checkpoint, backend } = options;
     this.#options = options;
-    this.#entry = entryOf(matrix, checkpoint);
+    this.#location = locateWeight(matrix, checkpoint);
     this.#rowCount = matrix.type.shape[0] ?? 0;
     this.#free = Array.from({ length: table.groups }, (_, place) => table.groups - 1 - place);
     this.weight = backend.place(tableType(matrix, table), region, offsetBytes);
@@ -78,11 +78,11 @@ export class RowTable implements RowLookup {
     throwIfAborted(signal);
     const { checkpoint, backend, meter, table } = this.#options;
     const [firstRow, place] = [group * table.rowsPerGroup, this.#takePlace()];
-    const rowBytes = this.#entry.byteLength / this.#rowCount;
+    const { entry, offsetBytes, byteLength } = this.#location;
+    const firstByte = offsetBytes + firstRow * (byteLength / this.#rowCount);
     const rows = Math.min(table.rowsPerGroup, this.#rowCount - firstRow);
     try {
-      const read: ReadWeight = (offset, target) =>
-        checkpoint.read(this.#entry, firstRow * rowBytes + offset, target, signal);
+      const read: ReadWeight = (offset, target) => checkpoint.read(entry, firstByte + offset, target, signal);
       await backend.packRows(this.weight, place * table.rowsPerGroup, rows, read, signal);
     } catch (error) {
       this.#free.push(place);

@@ -71,7 +71,7 @@ function unitFrom(name: string, weights: readonly WeightValue[], capability: Cap
 
 function gatheredWeight({ graph }: Plan): WeightValue | undefined {
   for (const { operation, inputs } of graph.nodes) {
-    const { gathers } = ruleOf(operation);
+    const gathers = ruleOf(operation).gathers?.(operation);
     const weight = gathers === undefined ? undefined : inputs[gathers];
     const uses = graph.nodes.filter((node) => node.inputs.some(({ name }) => name === weight?.name));
     if (weight?.kind === 'weight' && uses.length === 1) return weight as WeightValue;

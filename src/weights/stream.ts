@@ -9,7 +9,7 @@ import type { Plan, Segment } from '../plan.ts';
 import type { Store } from '../store.ts';
 import type { LoadProgress, Weights } from '../weights.ts';
 import { ImageReader } from './image-reader.ts';
-import { entryOf } from './load.ts';
+import { locateWeight } from './locate.ts';
 import { packWhole, type UnitPlace } from './pack-unit.ts';
 import type { Residency } from './residency.ts';
 import { RowTable, tableType } from './row-table.ts';
@@ -138,7 +138,10 @@ class Progress {
   constructor({ residency, checkpoint, onProgress }: StreamWeightsOptions) {
     const { units, kept } = residency;
     const weights = [...units.flatMap((unit) => unit.weights), ...kept];
-    this.#totalBytes = weights.reduce((sum, { weight }) => sum + entryOf(weight, checkpoint).byteLength, 0);
+    this.#totalBytes = weights.reduce(
+      (sum, { weight }) => sum + locateWeight(weight, checkpoint).byteLength,
+      0,
+    );
     this.#onProgress = onProgress;
   }
 

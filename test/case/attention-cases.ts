@@ -10,6 +10,9 @@ interface Heads {
   readonly keySize: number;
   readonly valueSize?: number;
   readonly window?: number;
+  readonly softCap?: number;
+  /** A score more for each head, from the table `sinks`. */
+  readonly sinks?: boolean;
 }
 
 /** Queries, keys and values come straight from three tables by token, so that cases control them. */
@@ -19,10 +22,13 @@ function attentionCase(
   steps: readonly CaseStep[],
   fills: OpCase['fills'] = {},
 ): OpCase {
-  const { keyValueHeadCount, group, keySize, valueSize = keySize, window } = heads;
+  const { keyValueHeadCount, group, keySize, valueSize = keySize, window, softCap, sinks } = heads;
   const headCount = keyValueHeadCount * group;
   const tokens = 1 + Math.max(...steps.flatMap((step) => step.rows.map((row) => row.token)));
-  const shape = window === undefined ? {} : { window };
+  const shape = {
+    ...(window === undefined ? {} : { window }),
+    ...(softCap === undefined ? {} : { softCap }),
+  };
   return {
     name: `attention, ${name}`,
     build: (builder: GraphBuilder) =>
@@ -45,7 +51,7 @@ function attentionCase(
         const scale = 1 / Math.sqrt(keySize);
         return builder.apply(
           { op: 'attention', layer: 0, headCount, keyValueHeadCount, keySize, valueSize, scale, ...shape },
-          [query, state],
+          [query, state, ...(sinks ? [builder.weight('sinks', formatByName('f32'), [headCount])] : [])],
           'attended',
         );
       }),
@@ -151,12 +157,24 @@ function shareMove(row: number) {
   return { fromSequence: 0, fromRow: row, toSequence: 1, toRow: row };
 }
 
+/** Sinks far below the scores, among them and far above, and scores that a cap changes much. */
+const changedCases = [
+  attentionCase('scores capped at 5', { ...usual, softCap: 5 }, prefixSteps(150), { q: normal(3) }),
+  attentionCase('scores capped at 50 in a window', { ...usual, softCap: 50, window: 100 }, prefixSteps(150)),
+  attentionCase('sinks', { ...usual, sinks: true }, prefixSteps(150), { sinks: normal(3) }),
+  attentionCase('large sinks over a window', { ...usual, sinks: true, window: 3 }, prefixSteps(5), {
+    sinks: (_, index) => [20, -200, 0, 90][index % 4] ?? 0,
+  }),
+  attentionCase('sinks and capped scores', { ...usual, group: 7, softCap: 5, sinks: true }, prefixSteps(5)),
+];
+
 export const attentionCases: readonly OpCase[] = [
   ...groupCases,
   ...prefixCases,
   ...windowCases,
   ...treeCases,
   ...cacheCases,
+  ...changedCases,
   attentionCase('values of another size than keys', { ...usual, keySize: 32, valueSize: 48 }, prefixSteps(5)),
   attentionCase('scores far apart', usual, prefixSteps(20), { q: normal(30) }),
   attentionCase('scores all alike', usual, prefixSteps(20), { q: normal(0) }),

@@ -1,6 +1,6 @@
 /** Whole small models: everything a backend may fuse, in the order an architecture would build it. */
 import { formatByName } from '../../src/format.ts';
-import type { Graph, GraphBuilder, Value } from '../../src/graph.ts';
+import type { Activation, Gating, Graph, GraphBuilder, Value } from '../../src/graph.ts';
 import { normal, type OpCase } from './op-case.ts';
 import { acceptPath, type CaseStep, chain, stepOf, tree } from './timeline.ts';
 
@@ -17,6 +17,14 @@ export interface LayerShape {
   readonly pairing: 'adjacent' | 'split';
   readonly bias: boolean;
   readonly window?: number;
+  /** Default: a gated block, silu. */
+  readonly feedForward?: { readonly gate: Gating } | { readonly activation: Activation };
+  /** Layer norms with biases instead of root mean squares. */
+  readonly layerNorm?: boolean;
+  /** Attention and feed-forward read one norm, and both are added. */
+  readonly parallel?: boolean;
+  /** Queries and keys are normalized head by head. */
+  readonly headNorm?: boolean;
 }
 
 export const smallShape: LayerShape = {
@@ -42,15 +50,17 @@ export function buildLayers(builder: GraphBuilder, shape: LayerShape): Graph {
   return builder.finish(stream, (selected) =>
     builder.apply(
       { op: 'matmul' },
-      [normed(builder, 'output_norm', selected, shape.hidden), table],
+      [normed(builder, 'output_norm', selected, shape.hidden, shape.layerNorm), table],
       'logits',
     ),
   );
 }
 
-function normed(builder: GraphBuilder, name: string, input: Value, width: number): Value {
+function normed(builder: GraphBuilder, name: string, input: Value, width: number, layerNorm = false): Value {
   const weight = builder.weight(name, formatByName('f32'), [width]);
-  return builder.apply({ op: 'rms-norm', epsilon: 1e-5 }, [input, weight], `${name}.out`);
+  if (!layerNorm) return builder.apply({ op: 'rms-norm', epsilon: 1e-5 }, [input, weight], `${name}.out`);
+  const bias = builder.weight(`${name}.bias`, formatByName('f32'), [width]);
+  return builder.apply({ op: 'layer-norm', epsilon: 1e-5 }, [input, weight, bias], `${name}.out`);
 }
 
 function buildLayer(builder: GraphBuilder, shape: LayerShape, layer: number, stream: Value): Value {
@@ -73,13 +83,22 @@ function buildLayer(builder: GraphBuilder, shape: LayerShape, layer: number, str
     );
 
   builder.enterLayer(layer);
-  const attentionInput = normed(builder, name('attn_norm'), stream, hidden);
+  const attentionInput = normed(builder, name('attn_norm'), stream, hidden, shape.layerNorm);
   const query = project(attentionInput, 'attn_q', headCount * headSize, hidden, shape.bias);
   const key = project(attentionInput, 'attn_k', keyValueHeadCount * headSize, hidden, shape.bias);
   const value = project(attentionInput, 'attn_v', keyValueHeadCount * headSize, hidden, shape.bias);
   const sizes = { layer, keyValueHeadCount, keySize: headSize, valueSize: headSize };
-  const turnedQuery = turn(query, headCount, 'q.turned');
-  const turnedKey = turn(key, keyValueHeadCount, 'k.turned');
+  const byHead = (input: Value, heads: number, part: string) => {
+    if (!shape.headNorm) return input;
+    const weight = builder.weight(name(part), formatByName('f32'), [headSize]);
+    return builder.apply(
+      { op: 'rms-norm', epsilon: 1e-5, groups: heads },
+      [input, weight],
+      name(`${part}.out`),
+    );
+  };
+  const turnedQuery = turn(byHead(query, headCount, 'q_norm'), headCount, 'q.turned');
+  const turnedKey = turn(byHead(key, keyValueHeadCount, 'k_norm'), keyValueHeadCount, 'k.turned');
   const state = builder.apply({ op: 'cache-write', ...sizes }, [turnedKey, value], name('cache'));
   const attended = builder.apply(
     {
@@ -94,11 +113,20 @@ function buildLayer(builder: GraphBuilder, shape: LayerShape, layer: number, str
   );
   const mixed = project(attended, 'attn_output', hidden, headCount * headSize);
   const middle = builder.apply({ op: 'add' }, [stream, mixed], name('middle'));
-  const forwardInput = normed(builder, name('ffn_norm'), middle, hidden);
-  const gate = project(forwardInput, 'ffn_gate', inner, hidden);
-  const up = project(forwardInput, 'ffn_up', inner, hidden);
-  const gated = builder.apply({ op: 'gated', activation: 'silu' }, [gate, up], name('gated'));
-  return builder.apply({ op: 'add' }, [middle, project(gated, 'ffn_down', hidden, inner)], name('out'));
+  const forwardInput = shape.parallel
+    ? attentionInput
+    : normed(builder, name('ffn_norm'), middle, hidden, shape.layerNorm);
+  const { feedForward = { gate: { activation: 'silu' } } } = shape;
+  const up = project(forwardInput, 'ffn_up', inner, hidden, shape.bias);
+  const activated =
+    'gate' in feedForward
+      ? builder.apply(
+          { op: 'gated', ...feedForward.gate },
+          [project(forwardInput, 'ffn_gate', inner, hidden, shape.bias), up],
+          name('gated'),
+        )
+      : builder.apply({ op: 'activate', ...feedForward }, [up], name('activated'));
+  return builder.apply({ op: 'add' }, [middle, project(activated, 'ffn_down', hidden, inner)], name('out'));
 }
 
 /** Matrices small enough that the stream neither dies nor explodes. */
@@ -131,6 +159,15 @@ const shapes: readonly Partial<LayerShape>[] = [
   { format: 'q8_0', inner: 160, pairing: 'split', bias: true },
   { format: 'q4_0', inner: 96, keyValueHeadCount: 4, group: 1 },
   { format: 'q4_k', hidden: 256, inner: 512, headSize: 64, layers: 1 },
+  { feedForward: { activation: 'gelu-tanh' }, layerNorm: true, parallel: true, bias: true },
+  { format: 'q8_0', inner: 96, feedForward: { activation: 'relu-squared' }, layerNorm: true, headNorm: true },
+  { format: 'q4_0', inner: 96, feedForward: { activation: 'gelu' }, parallel: true },
+  { format: 'q8_0', inner: 96, feedForward: { gate: { activation: 'gelu-tanh' } }, headNorm: true },
+  {
+    inner: 90,
+    feedForward: { gate: { activation: 'swiglu-clamped', alpha: 1.702, limit: 7 } },
+    bias: true,
+  },
   { format: 'q6_k', hidden: 256, inner: 256, headSize: 64, layers: 1, pairing: 'split' },
 ];
 

@@ -88,8 +88,8 @@ export function naiveLogits(
     const attended = tokens.map((_, t) => heads.flatMap((head) => head[t] ?? []));
     const middle = plus(stream, project(attended, name('attn_output')));
     const forward = normed(middle, name('ffn_norm'));
-    const up = project(forward, name('ffn_up'));
-    const gated = project(forward, name('ffn_gate')).map((own, t) =>
+    const up = project(forward, name('ffn_up'), shape.bias);
+    const gated = project(forward, name('ffn_gate'), shape.bias).map((own, t) =>
       own.map((value, i) => (value / (1 + Math.exp(-value))) * (up[t]?.[i] ?? Number.NaN)),
     );
     stream = plus(middle, project(gated, name('ffn_down')));

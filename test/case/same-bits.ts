@@ -21,6 +21,18 @@ const shapes: readonly LayerShape[] = [
   { ...smallShape, format: 'q8_0', inner: 96, pairing: 'split', bias: true, window: 7 },
   { ...smallShape, format: 'q4_k', hidden: 256, inner: 256, headSize: 64, layers: 1 },
   { ...smallShape, headSize: 32, group: 3, window: 50, layers: 1 },
+  {
+    ...{
+      ...smallShape,
+      format: 'q8_0',
+      inner: 96,
+      bias: true,
+      layerNorm: true,
+      headNorm: true,
+      parallel: true,
+    },
+    feedForward: { activation: 'gelu-tanh' },
+  },
 ];
 
 /** Returns one line for each way in which rows differed. */

@@ -2,10 +2,10 @@
 import type { Architecture, GraphLimits, Model } from '../../architecture.ts';
 import { NearfieldError } from '../../base/error.ts';
 import type { Checkpoint } from '../../checkpoint.ts';
-import type { Graph } from '../../graph.ts';
+import type { Activation, Graph } from '../../graph.ts';
 import { type AttentionBlock, attentionBlock } from './attention-block.ts';
 import { ConfigurationReader, type DecoderConfiguration, readDecoderConfiguration } from './configuration.ts';
-import { type Activation, gatedFeedForward } from './gated-feed-forward.ts';
+import { gatedFeedForward } from './gated-feed-forward.ts';
 import { ModelBuilder } from './model-builder.ts';
 import { type Rotary, readRotary, rotaryFactorsTensor } from './rotary.ts';
 
@@ -93,7 +93,7 @@ function refuseExperts(checkpoint: Checkpoint): void {
 
 /** A tensor no node uses means more layers or other parts than the configuration states: the output would be wrong. */
 function refuseStrangers(checkpoint: Checkpoint, graph: Graph): void {
-  const used = new Set(graph.weights.map((weight) => weight.name));
+  const used = new Set(graph.weights.map((weight) => weight.tensor));
   for (const name of checkpoint.tensors.keys()) {
     // Rotary frequencies are read apart; old files repeat the plain ones layer by layer.
     if (used.has(name) || name === rotaryFactorsTensor || /^blk\.\d+\.attn_rot_embd$/.test(name)) continue;

@@ -1,9 +1,7 @@
 /** Feed-forward block with a gate: down(f(gate(x)) · up(x)). */
-import type { Operation, Value } from '../../graph.ts';
+import type { Activation, Value } from '../../graph.ts';
 import type { DecoderConfiguration } from './configuration.ts';
 import type { ModelBuilder } from './model-builder.ts';
-
-export type Activation = Extract<Operation, { op: 'gated' }>['activation'];
 
 /** `[T, D]` normalized rows in, `[T, D]` to be added to the residual stream out. */
 export function gatedFeedForward(

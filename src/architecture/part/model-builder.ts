@@ -7,6 +7,12 @@ import { GraphBuilder, type Operation, type Value, type WeightValue } from '../.
 /** `[N]` or `[N, K]`. */
 type WeightShape = readonly [number] | readonly [number, number];
 
+/** Of a tensor that holds several weights, one above the other. */
+export interface RowRange {
+  readonly first: number;
+  readonly count: number;
+}
+
 export type BiasRule = 'optional' | 'required';
 
 export class ModelBuilder {
@@ -26,8 +32,11 @@ export class ModelBuilder {
     return this.#checkpoint.tensors.has(tensor);
   }
 
-  /** Throws `bad-file` naming the tensor that is missing or of another shape. */
-  weight(tensor: string, shape: WeightShape): WeightValue {
+  /**
+   * A tensor of this shape, or some rows of it (of a vector, some values). Throws `bad-file` naming the tensor that is
+   * missing or of another shape.
+   */
+  weight(tensor: string, shape: WeightShape, rows?: RowRange): WeightValue {
     const entry = this.#checkpoint.tensors.get(tensor);
     if (!entry) {
       throw new NearfieldError(
@@ -41,7 +50,10 @@ export class ModelBuilder {
         `Tensor ${tensor} has shape [${entry.shape.join(', ')}] instead of [${shape.join(', ')}]: the file is damaged or badly converted`,
       );
     }
-    return this.graph.weight(tensor, entry.format, shape);
+    if (!rows || rows.count === shape[0]) return this.graph.weight(tensor, entry.format, shape);
+    const name = `${tensor}[${rows.first}:${rows.first + rows.count}]`;
+    const source = { tensor, firstRow: rows.first, rowCount: rows.count };
+    return this.graph.weight(name, entry.format, [rows.count, ...shape.slice(1)], source);
   }
 
   /** `block` names a weight without its `.weight`; `[T, K]` times `[N, K]` gives `[T, N]`, plus the bias if there is one. */

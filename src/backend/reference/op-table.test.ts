@@ -111,6 +111,59 @@ test('gated: silu(0) = 0, silu(ln 3) = ¾ ln 3, silu(-ln 3) = -¼ ln 3', () => {
   expectClose(gated, [0, 3 * Math.log(3), -Math.log(3)]);
 });
 
+test('gated by other functions', () => {
+  const operands = [[[-3, 0, 2]], [[5, 4, 10]]];
+  const gated = (activation: 'relu' | 'relu-squared') =>
+    run({ op: 'gated', activation }, { operands, outputLength: 3 });
+  expectClose(gated('relu'), [0, 0, 20]);
+  expectClose(gated('relu-squared'), [0, 0, 40]);
+  // The gate above the limit counts as 1, silu(1 · ln 3) with alpha ln 3: 1 / (1 + 1/3); the other factor is 1 at most.
+  const clamped = { op: 'gated', activation: 'swiglu-clamped', alpha: Math.log(3), limit: 1 } as const;
+  expectClose(run(clamped, { operands: [[[5, -1, 0]], [[9, -9, 3]]], outputLength: 3 }), [1.5, 0, 0]);
+});
+
+test('activate: gelu is x times the share of a normal distribution below x', () => {
+  const operands = [[[0, 1, -1, 2, 9]]];
+  const activate = (activation: 'gelu' | 'gelu-tanh' | 'silu' | 'relu') =>
+    run({ op: 'activate', activation }, { operands, outputLength: 5 });
+  // Φ(1) and Φ(2) from a table of the normal distribution.
+  const [one, two] = [0.8413447460685429, 0.9772498680518208];
+  expectClose(activate('gelu'), [0, one, one - 1, 2 * two, 9]);
+  const tanh = activate('gelu-tanh');
+  [0, one, one - 1, 2 * two, 9].forEach((value, index) => {
+    assert.ok(
+      Math.abs((tanh[index] ?? 0) - value) < 5e-4 && (index === 0 || index === 4 || tanh[index] !== value),
+    );
+  });
+  expectClose(activate('relu'), [0, 1, 0, 2, 9]);
+});
+
+test('layer-norm: 1 and 7 are 3 below and above their mean', () => {
+  const operands = [[[1, 7]], [[10, 100]], [[0.5, -1]]];
+  expectClose(run({ op: 'layer-norm', epsilon: 0 }, { operands, outputLength: 2 }), [-9.5, 99]);
+  expectClose(
+    run({ op: 'layer-norm', epsilon: 7 }, { operands: operands.slice(0, 2), outputLength: 2 }),
+    [-7.5, 75],
+  );
+});
+
+test('norms part by part: one weight for all parts, or one for each', () => {
+  const norm = (weight: number[], op: 'rms-norm' | 'layer-norm') =>
+    run({ op, epsilon: 0, groups: 2 }, { operands: [[[1, 7, 30, 40]], [weight]], outputLength: 4 });
+  // Root mean squares 5 and 25 √2; differences from the means ∓3 and ∓5.
+  expectClose(norm([1, 2], 'rms-norm'), [0.2, 2.8, 1.2 / Math.SQRT2, 3.2 / Math.SQRT2]);
+  expectClose(norm([1, 2, 3, 4], 'layer-norm'), [-1, 2, -3, 4]);
+  const biased = [[[1, 7]], [[1, 1]], [[10, 20]]];
+  expectClose(run({ op: 'rms-norm', epsilon: 0 }, { operands: biased, outputLength: 2 }), [10.2, 21.4]);
+});
+
+test('scale and softcap', () => {
+  expectClose(run({ op: 'scale', factor: -2 }, { operands: [[[1, -3]]], outputLength: 2 }), [-2, 6]);
+  // tanh(ln 3) = 8/10.
+  const operands = [[[2 * Math.log(3), 0, -1e9]]];
+  expectClose(run({ op: 'softcap', limit: 2 }, { operands, outputLength: 3 }), [1.6, 0, -2]);
+});
+
 test('rope: a quarter turn, half a turn, and what is not turned', () => {
   const step = { rows: [stepRow({ position: 1 }), stepRow({ position: 2 })] };
   const operands = [
@@ -139,6 +192,11 @@ test('embed, select-rows', () => {
   assert.deepEqual(
     run({ op: 'embed' }, { operands: [table], outputLength: 6, step: { rows } }),
     [5, 6, 1, 2, 5, 6],
+  );
+  const places = [2, 0].map((position) => stepRow({ token: 1, position }));
+  assert.deepEqual(
+    run({ op: 'embed', by: 'position' }, { operands: [table], outputLength: 4, step: { rows: places } }),
+    [5, 6, 1, 2],
   );
   const step = { selected: [1, 0, 1] };
   assert.deepEqual(
@@ -193,6 +251,24 @@ test('attention: weights 1, 2, 3 of what the prefix shows', () => {
   expectClose([attend({ cacheRow: 0, visible: 1 }, 0)], [1]);
   expectClose([attend({ cacheRow: 2, visible: 3 }, 0)], [(1 + 20 + 300) / 6]);
   expectClose([attend({ cacheRow: 2, visible: 3 }, 0, undefined, 0)], [111 / 3]);
+});
+
+test('attention: a sink takes its part of the weights', () => {
+  const attention = { op: 'attention', ...sizes, headCount: 1, scale: 1 } as const;
+  const given = { outputLength: 1, step: { rows: [stepRow({ visible: 3 })] }, cache: decimalCache() };
+  expectClose(run(attention, { ...given, operands: [[[1]], [[Math.log(4)]]] }), [(1 + 20 + 300) / 10]);
+  expectClose(run(attention, { ...given, operands: [[[1]], [[800]]] }), [0]);
+});
+
+test('attention: capped scores', () => {
+  // 2 tanh(score / 2) of the scores 0 and 2 ln 3 is 0 and 1.6.
+  const cache = numberCache();
+  cache.key(0, 1).fill(2 * Math.log(3));
+  cache.value(0, 1).fill(1);
+  const attention = { op: 'attention', ...sizes, headCount: 1, scale: 1, softCap: 2 } as const;
+  const step = { rows: [stepRow({ visible: 2 })] };
+  const result = run(attention, { operands: [[[1]]], outputLength: 1, step, cache });
+  expectClose(result, [1 / (1 + Math.exp(-1.6))]);
 });
 
 test('attention: mask bits count from the committed rows, in both words', () => {

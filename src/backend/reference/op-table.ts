@@ -1,6 +1,7 @@
 /** The table of the reference's operations: each name with the function that computes just that operation. */
 import type { Operation, OperationName } from '../../graph.ts';
 import type { LayerCache } from './layer-cache.ts';
+import { runActivate } from './op/activate.ts';
 import { runAdd } from './op/add.ts';
 import { runArgmax } from './op/argmax.ts';
 import { runAttention } from './op/attention.ts';
@@ -8,10 +9,13 @@ import { runCacheMove } from './op/cache-move.ts';
 import { runCacheWrite } from './op/cache-write.ts';
 import { runEmbed } from './op/embed.ts';
 import { runGated } from './op/gated.ts';
+import { runLayerNorm } from './op/layer-norm.ts';
 import { runMatmul } from './op/matmul.ts';
 import { runRmsNorm } from './op/rms-norm.ts';
 import { runRope } from './op/rope.ts';
+import { runScale } from './op/scale.ts';
 import { runSelectRows } from './op/select-rows.ts';
+import { runSoftcap } from './op/softcap.ts';
 import type { Rows } from './rows.ts';
 import type { StepTables } from './step-tables.ts';
 
@@ -29,6 +33,7 @@ export interface OpCall<O extends Operation> {
 export type ReferenceOp<O extends Operation> = (call: OpCall<O>) => void;
 
 const opTable: { readonly [Name in OperationName]: ReferenceOp<Extract<Operation, { op: Name }>> } = {
+  activate: runActivate,
   add: runAdd,
   argmax: runArgmax,
   attention: runAttention,
@@ -36,10 +41,13 @@ const opTable: { readonly [Name in OperationName]: ReferenceOp<Extract<Operation
   'cache-write': runCacheWrite,
   embed: runEmbed,
   gated: runGated,
+  'layer-norm': runLayerNorm,
   matmul: runMatmul,
   'rms-norm': runRmsNorm,
   rope: runRope,
+  scale: runScale,
   'select-rows': runSelectRows,
+  softcap: runSoftcap,
 };
 
 export function runOperation(call: OpCall<Operation>): void {

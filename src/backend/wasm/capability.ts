@@ -43,7 +43,8 @@ export const capability: Capability = {
     const blocks = typeof width === 'number' && width % q8.blockValues === 0;
     const quantizes =
       last?.op === 'rms-norm' ||
-      (last?.op === 'gated' && nodes.length > 1) ||
+      last?.op === 'layer-norm' ||
+      ((last?.op === 'gated' || last?.op === 'activate') && nodes.length > 1) ||
       (last?.op === 'attention' && last.valueSize % q8.blockValues === 0);
     return blocks && quantizes ? [f32, q8] : [f32];
   },

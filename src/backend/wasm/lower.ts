@@ -1,13 +1,13 @@
 /** Lowers a plan's segment to a tape: one function per kernel pattern. */
 import { known, NearfieldError } from '../../base/error.ts';
 import type { NumberFormat } from '../../format.ts';
-import type { GraphNode, Operation, OperationName, Value } from '../../graph.ts';
+import type { Gating, GraphNode, Operation, OperationName, Value } from '../../graph.ts';
 import type { Kernel, Operand, Plan, Segment } from '../../plan.ts';
 import { type Dim, dimBounds, type TensorType } from '../../tensor.ts';
 import { type DotVariant, kernelNumber } from './dot-variant.ts';
 import { cacheForms, f32, q8 } from './forms.ts';
 import { type Packing, requirePacking, weightSize } from './packing.ts';
-import { operationNumbers, TapeTemplate, valueCount } from './tape.ts';
+import { activationNumbers, bitsOf, operationNumbers, TapeTemplate, valueCount } from './tape.ts';
 
 /** Memory a program asks its backend for while it is lowered; it lives as long as the program. */
 export interface ProgramMemory {
@@ -34,6 +34,11 @@ const widthOf = (value: Value): number => {
   if (typeof width !== 'number') throw new NearfieldError('internal', `${value.name} has no fixed width`);
   return width;
 };
+
+/** Alpha and limit of a clamped gate, zeros for other activations. */
+function clampOf(gating: Gating): readonly [alpha: number, limit: number] {
+  return gating.activation === 'swiglu-clamped' ? [gating.alpha, gating.limit] : [0, 0];
+}
 
 /** Bytes of weights one claim covers: long enough to stream, short enough that a disturbed thread holds little back. */
 const claimBytes = 65536;
@@ -65,18 +70,23 @@ export class Lowering {
 
   readonly #table: Readonly<Record<string, (kernel: Kernel) => void>> = {
     embed: (kernel) => this.#embed(kernel),
-    'rms-norm': (kernel) => this.#norm(kernel),
+    'rms-norm': (kernel) => this.#norm(kernel, nodeOf(kernel, 'rms-norm')),
+    'layer-norm': (kernel) => this.#norm(kernel, nodeOf(kernel, 'layer-norm')),
     convert: (kernel) => this.#quantize(kernel),
-    matmul: (kernel) => this.#product(kernel, undefined),
-    projections: (kernel) => this.#product(kernel, undefined),
-    'projection-add': (kernel) => this.#product(kernel, nodeOf(kernel, 'add')),
-    'gated-projections': (kernel) => this.#product(kernel, undefined, nodeOf(kernel, 'gated').output),
+    matmul: (kernel) => this.#product(kernel),
+    projections: (kernel) => this.#product(kernel),
+    'projection-add': (kernel) => this.#product(kernel, { residual: nodeOf(kernel, 'add') }),
+    'gated-projections': (kernel) => this.#product(kernel, { activated: nodeOf(kernel, 'gated') }),
+    'activated-projection': (kernel) => this.#product(kernel, { activated: nodeOf(kernel, 'activate') }),
     rope: (kernel) => this.#rope(kernel),
     'cache-write': (kernel) => this.#cacheWrite(kernel),
     'rope-cache': (kernel) => this.#ropeCache(kernel),
     attention: (kernel) => this.#attention(kernel),
-    add: (kernel) => this.#elementwise(kernel, operationNumbers.add),
-    gated: (kernel) => this.#elementwise(kernel, operationNumbers.gated),
+    add: (kernel) => this.#elementwise(kernel, operationNumbers.add, []),
+    gated: (kernel) => this.#gated(kernel),
+    activate: (kernel) => this.#activate(kernel),
+    scale: (kernel) => this.#scale(kernel),
+    softcap: (kernel) => this.#softcap(kernel),
     'select-rows': (kernel) => this.#selectRows(kernel),
     argmax: (kernel) => this.#argmax(kernel),
     'cache-move': (kernel) => this.#cacheMove(kernel),
@@ -123,18 +133,32 @@ export class Lowering {
     this.tape.word(size.columns).word(packing.layout).address(base, 0).word(packing.groupBytes(size.columns));
     this.tape.address(base, size.matrixBytes);
     this.tape.word(packing.unpack ? this.#memory.description(packing.layout) : 0);
+    this.tape.word(node.operation.by === 'position' ? 1 : 0);
   }
 
-  #norm(kernel: Kernel): void {
-    const node = nodeOf(kernel, 'rms-norm');
+  #norm(kernel: Kernel, node: NodeOf<'rms-norm'> | NodeOf<'layer-norm'>): void {
+    const { op, epsilon, groups = 1 } = node.operation;
     const input = this.#input(kernel, node.inputs[0]);
     const quantized = this.#output(kernel, node.output, q8.name);
     const plain = kernel.outputs.find((operand) => operand !== quantized);
-    this.tape.begin(operationNumbers.rmsNorm).word(this.#rowsOf(input.value)).word(widthOf(input.value));
+    const size = widthOf(input.value) / groups;
+    this.tape.begin(operationNumbers.norm).word(this.#rowsOf(input.value)).word(groups).word(size);
     this.#arena(input);
-    this.tape.address(this.#weight(node.inputs[1]).base, 0).float(node.operation.epsilon);
+    this.tape.float(epsilon).word(op === 'layer-norm' ? 1 : 0);
+    for (const vector of [node.inputs[1], node.inputs[2]]) {
+      // One part's values serve all parts.
+      const step = vector?.type.shape[0] === size ? 0 : size * 4;
+      this.#optionalWeight(vector);
+      this.tape.word(step);
+    }
     this.#arena(plain);
     this.#arena(quantized);
+  }
+
+  /** A vector's address, or 0. */
+  #optionalWeight(value: Value | undefined): void {
+    if (value) this.tape.address(this.#weight(value).base, 0);
+    else this.tape.word(0);
   }
 
   #quantize(kernel: Kernel): void {
@@ -148,9 +172,19 @@ export class Lowering {
     this.tape.word(rows).word(blocks);
   }
 
-  /** One or several products of one input; with a residual, or gated. */
-  #product(kernel: Kernel, residual: NodeOf<'add'> | undefined, gated?: Value): void {
-    const nodes = kernel.nodes.filter((node) => node.operation.op === 'matmul');
+  /** One or several products of one input; with a residual, or an activation of one or of two. */
+  #product(
+    kernel: Kernel,
+    epilogue: {
+      readonly residual?: NodeOf<'add'>;
+      readonly activated?: NodeOf<'gated'> | NodeOf<'activate'>;
+    } = {},
+  ): void {
+    const { residual, activated } = epilogue;
+    // Gate and up in the order of the operation, whichever the graph makes first.
+    const results = activated?.inputs ?? kernel.nodes.map((node) => node.output);
+    const products = kernel.nodes.filter((node) => node.operation.op === 'matmul');
+    const nodes = results.flatMap((value) => products.filter((node) => node.output === value));
     const first = known(nodes[0], 'product');
     const input = this.#input(kernel, first.inputs[0]);
     const parts = nodes.map((node) => {
@@ -158,8 +192,8 @@ export class Lowering {
       return { node, base, type, packing: requirePacking(type.format), size: weightSize(type) };
     });
     const { packing, size } = known(parts[0], 'part');
-    const groups = gated ? size.groups : parts.reduce((sum, part) => sum + part.size.groups, 0);
-    const share = this.#groupsPerUnit(packing, size.columns, groups, gated !== undefined);
+    const groups = activated ? size.groups : parts.reduce((sum, part) => sum + part.size.groups, 0);
+    const share = this.#groupsPerUnit(packing, size.columns, groups, activated ? parts.length : 0);
     const rowBytes = packing.input === q8 ? (size.columns / 32) * q8.blockBytes : size.columns * 4;
     this.tape.begin(operationNumbers.matmul).word(this.#rowsOf(input.value));
     this.#arena(input);
@@ -167,12 +201,13 @@ export class Lowering {
     const other = residual?.inputs.find((value) => value !== first.output);
     this.#arena(other && this.#input(kernel, other));
     this.tape
-      .word(gated ? 1 : 0)
+      .word(activated ? activationNumbers[activated.operation.activation] : 0)
       .word(parts.length)
       .word(share)
       .word(Math.ceil(groups / share));
-    for (const part of parts) {
-      const result = gated ?? residual?.output ?? part.node.output;
+    const clamp = activated ? clampOf(activated.operation) : [0, 0];
+    for (const [index, part] of parts.entries()) {
+      const result = (activated ?? residual ?? part.node).output;
       this.tape
         .word(
           part.packing.unpack ? kernelNumber(part.packing.layout, this.#memory.dots) : part.packing.layout,
@@ -184,19 +219,18 @@ export class Lowering {
       this.tape.word(part.size.rows);
       this.#arena(this.#output(kernel, result, f32.name));
       this.tape.word(part.size.rows * 4);
-      const bias = part.node.inputs[2];
-      if (bias) this.tape.address(this.#weight(bias).base, 0);
-      else this.tape.word(0);
+      this.#optionalWeight(part.node.inputs[2]);
       this.#arena(this.#output(kernel, result, q8.name));
-      this.tape.word(0);
+      this.tape.float(clamp[index] ?? 0);
     }
   }
 
-  #groupsPerUnit(packing: Packing, columns: number, groups: number, pairs: boolean): number {
-    const bytes = packing.groupBytes(columns) * (pairs ? 2 : 1);
+  /** `activated`: weights that are read together for one activation's results; 0 where there is none. */
+  #groupsPerUnit(packing: Packing, columns: number, groups: number, activated: number): number {
+    const bytes = packing.groupBytes(columns) * Math.max(1, activated);
     const share = Math.max(1, Math.min(Math.round(claimBytes / bytes), Math.ceil(groups / 8)));
-    // Gated products may write blocks of two groups.
-    return pairs ? share + (share % 2) : share;
+    // Activated products may write blocks of two groups.
+    return activated > 0 ? share + (share % 2) : share;
   }
 
   /** Address of the step's table for this rotation; adds the entry that fills it where it is new. */
@@ -270,7 +304,8 @@ export class Lowering {
 
   #attention(kernel: Kernel): void {
     const node = nodeOf(kernel, 'attention');
-    const { layer, headCount, keyValueHeadCount, keySize, valueSize, scale, window } = node.operation;
+    const { layer, headCount, keyValueHeadCount, keySize, valueSize, scale, window, softCap } =
+      node.operation;
     const group = headCount / keyValueHeadCount;
     const { type, offsetBytes } = this.#plan.cache.of(layer);
     this.tape.begin(operationNumbers.attention).word(this.#rows).address('step', 0);
@@ -285,15 +320,37 @@ export class Lowering {
     this.#arena(this.#output(kernel, node.output, f32.name));
     this.tape.word(Math.max(1, Math.floor(8 / group)));
     this.#arena(this.#output(kernel, node.output, q8.name));
-    this.tape.word(this.#memory.dots === 'halves' ? 1 : 0);
+    this.tape.word(this.#memory.dots === 'halves' ? 1 : 0).float(softCap ?? 0);
+    this.#optionalWeight(node.inputs[2]);
   }
 
-  #elementwise(kernel: Kernel, operation: number): void {
+  /** Number of values, words of the operation's own, then its operands and its result. */
+  #elementwise(kernel: Kernel, operation: number, own: readonly number[]): void {
     const node = known(kernel.nodes[0], 'node');
     this.tape.begin(operation).word(valueCount(node.output.type.shape));
-    this.#arena(this.#input(kernel, node.inputs[0]));
-    this.#arena(this.#input(kernel, node.inputs[1]));
+    for (const word of own) this.tape.word(word);
+    for (const input of node.inputs) this.#arena(this.#input(kernel, input));
     this.#arena(this.#output(kernel, node.output));
+  }
+
+  #gated(kernel: Kernel): void {
+    const { operation } = nodeOf(kernel, 'gated');
+    const [alpha, limit] = clampOf(operation);
+    this.#elementwise(kernel, operationNumbers.gated, [activationNumbers[operation.activation]]);
+    this.tape.float(alpha).float(limit);
+  }
+
+  #activate(kernel: Kernel): void {
+    const { activation } = nodeOf(kernel, 'activate').operation;
+    this.#elementwise(kernel, operationNumbers.activate, [activationNumbers[activation]]);
+  }
+
+  #scale(kernel: Kernel): void {
+    this.#elementwise(kernel, operationNumbers.scale, [bitsOf(nodeOf(kernel, 'scale').operation.factor)]);
+  }
+
+  #softcap(kernel: Kernel): void {
+    this.#elementwise(kernel, operationNumbers.softcap, [bitsOf(nodeOf(kernel, 'softcap').operation.limit)]);
   }
 
   #selectRows(kernel: Kernel): void {

@@ -16,7 +16,7 @@ const isMatmul = (node: GraphNode | undefined): node is GraphNode => node?.opera
 
 const soleReader = (value: Value, view: GraphView): boolean => view.readers(value).length === 1;
 
-/** silu(x Gᵀ) · (x Uᵀ): gate and up read the input once and never leave registers. */
+/** f(x Gᵀ) · (x Uᵀ): gate and up read the input once and never leave registers. */
 const gatedProjections: FusionPattern = {
   name: 'gated-projections',
   match(root, view) {
@@ -25,6 +25,16 @@ const gatedProjections: FusionPattern = {
     if (!isMatmul(gate) || !isMatmul(up) || gate.inputs[0] !== up.inputs[0]) return undefined;
     if (!soleReader(gate.output, view) || !soleReader(up.output, view)) return undefined;
     return inputForm(gate) === inputForm(up) ? [gate, up, root] : undefined;
+  },
+};
+
+/** f(x Wᵀ): the product of a feed-forward block without a gate. */
+const activatedProjection: FusionPattern = {
+  name: 'activated-projection',
+  match(root, view) {
+    const product = root.inputs[0] && view.producer(root.inputs[0]);
+    if (root.operation.op !== 'activate' || !isMatmul(product)) return undefined;
+    return soleReader(product.output, view) ? [product, root] : undefined;
   },
 };
 
@@ -71,20 +81,27 @@ const ropeCache: FusionPattern = {
   },
 };
 
-/** Products of one input by several weights: query, key and value as one launch. */
+/** A product that a later pattern's kernel activates. */
+const isActivated = (node: GraphNode, view: GraphView): boolean =>
+  view.readers(node.output).some(({ operation }) => operation.op === 'activate' || operation.op === 'gated');
+
+/** Products of one input by several weights: query, key and value as one launch; a parallel feed-forward block is another. */
 const projections: FusionPattern = {
   name: 'projections',
   match(root, view) {
     const input = root.inputs[0];
     const form = inputForm(root);
-    if (!isMatmul(root) || !input || !form) return undefined;
-    const siblings = view.readers(input).filter((node) => isMatmul(node) && inputForm(node) === form);
+    if (!isMatmul(root) || !input || !form || isActivated(root, view)) return undefined;
+    const siblings = view
+      .readers(input)
+      .filter((node) => isMatmul(node) && inputForm(node) === form && !isActivated(node, view));
     return siblings.at(-1) === root && siblings.length > 1 ? siblings : undefined;
   },
 };
 
 export const fusionPatterns: readonly FusionPattern[] = [
   gatedProjections,
+  activatedProjection,
   projectionAdd,
   ropeCache,
   projections,

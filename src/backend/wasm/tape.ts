@@ -1,11 +1,12 @@
 /** Tapes: flat lists of operations that compute threads walk in WebAssembly. Written once per program and symbol values. */
 import { NearfieldError } from '../../base/error.ts';
+import type { Gating } from '../../graph.ts';
 import { type Dim, evaluateDim, multiplyDims } from '../../tensor.ts';
 
 /** Numbers of the operations in `assembly/index.ts`. */
 export const operationNumbers = {
   embed: 1,
-  rmsNorm: 2,
+  norm: 2,
   quantize: 3,
   matmul: 4,
   ropeTable: 5,
@@ -20,7 +21,20 @@ export const operationNumbers = {
   cacheMove: 14,
   pack: 15,
   packFloats: 16,
+  activate: 17,
+  scale: 18,
+  softcap: 19,
 } as const;
+
+/** Numbers of the functions in `assembly/activation.ts`; 0 stands for none. */
+export const activationNumbers = {
+  silu: 1,
+  gelu: 2,
+  'gelu-tanh': 3,
+  relu: 4,
+  'relu-squared': 5,
+  'swiglu-clamped': 6,
+} as const satisfies Record<Gating['activation'], number>;
 
 /** Where a word of the tape counts from. */
 export type Base = 'none' | 'arena' | 'step' | { readonly weight: number };

@@ -1,16 +1,19 @@
-/** The row of the embedding matrix for each token of the step. */
+/** A row of a matrix for each row of the step: that of its token (the embedding) or of its position (learned positions). */
 
 import { real } from '../../tensor.ts';
 import { type OpRule, operandOf } from '../rule.ts';
 
 export interface Embed {
   readonly op: 'embed';
+  /** What names the row of the matrix; the token unless said. */
+  readonly by?: 'token' | 'position';
 }
 
 export const embed: OpRule<Embed> = {
   op: 'embed',
   readsStep: true,
-  gathers: 0,
+  gathers: ({ by = 'token' }) => (by === 'token' ? 0 : undefined),
+  positionCount: ({ by }, operands) => (by === 'position' ? operands[0]?.shape[0] : undefined),
   infer(_, operands, { rows }) {
     const table = operandOf(operands, 0, 'embed');
     return { format: real, shape: [rows, table.shape[1] ?? 0] };

@@ -1,11 +1,8 @@
-/** Gated activation of a feed-forward block: y = f(gate) · up. */
+/** Gated activation of a feed-forward block: y = f(gate) · up, in the forms that `Gating` lists. */
 import { expectDim, type OpRule, operandOf } from '../rule.ts';
+import { activationBound, type Gating } from './activation.ts';
 
-export interface Gated {
-  readonly op: 'gated';
-  /** `silu`: x / (1 + e^-x). */
-  readonly activation: 'silu';
-}
+export type Gated = { readonly op: 'gated' } & Gating;
 
 export const gated: OpRule<Gated> = {
   op: 'gated',
@@ -16,7 +13,16 @@ export const gated: OpRule<Gated> = {
     expectDim(up.shape[1], gate.shape[1] ?? 0, 'gated', up);
     return gate;
   },
-  /** exp with its relative error, an addition, a division, a product: |y| · (elementary + 4u). */
-  errorBound: ({ result, roundoff }) =>
-    result.map((value) => Math.abs(value) * (roundoff.elementary + 4 * roundoff.unit)),
+  /** That of the function times the other factor, and the product's own; a clamped gate is a `silu`, stretched. */
+  errorBound({ operation, operands, result, roundoff }) {
+    const [gate, up] = [operands[0]?.data, operands[1]?.data];
+    return result.map((value, place) => {
+      const [x, other] = [gate?.[place] ?? 0, Math.abs(up?.[place] ?? 0)];
+      const product = 2 * Math.abs(value) * roundoff.unit;
+      if (operation.activation !== 'swiglu-clamped')
+        return activationBound(operation.activation, x, roundoff) * other + product;
+      const clamped = Math.min(x, operation.limit);
+      return activationBound('silu', clamped, roundoff) * (Math.min(other, operation.limit) + 1) + product;
+    });
+  },
 };

@@ -1,6 +1,6 @@
 /**
  * Causal attention, two passes over what a row sees in logical order: scores and their maximum, then weights and the
- * weighted sum. Each row's sums run in that one order whatever else is in the step.
+ * weighted sum. Each row's sums run in that one order whatever else is in the step; a sink's weight begins them.
  *
  * The cache stores no positions. What a row sees is a path of one row per position that ends in the row itself, so row i
  * of n in logical order has the position own - (n - 1 - i), and a window keeps the last `window` of them.
@@ -12,8 +12,9 @@ import { visibleRows } from '../step-tables.ts';
 
 export const runAttention: ReferenceOp<Extract<Operation, { op: 'attention' }>> = (call) => {
   const { operation, operands, output, step } = call;
-  const { headCount, keySize, valueSize, scale, window = Number.POSITIVE_INFINITY } = operation;
+  const { headCount, keySize, valueSize, scale, window = Number.POSITIVE_INFINITY, softCap } = operation;
   const queries = known(operands[0], 'query');
+  const sinks = operands[1]?.row(0).slice();
   const cache = call.cache(operation.layer);
   const headsPerGroup = headCount / operation.keyValueHeadCount;
 
@@ -31,11 +32,12 @@ export const runAttention: ReferenceOp<Extract<Operation, { op: 'attention' }>> 
         for (let i = 0; i < keySize; i++) {
           sum += (query[head * keySize + i] ?? 0) * (key[group * keySize + i] ?? 0);
         }
-        return sum * scale;
+        return softCap === undefined ? sum * scale : softCap * Math.tanh((sum * scale) / softCap);
       });
-      const largest = scores.reduce((most, score) => Math.max(most, score), Number.NEGATIVE_INFINITY);
+      const sink = sinks?.[head] ?? Number.NEGATIVE_INFINITY;
+      const largest = scores.reduce((most, score) => Math.max(most, score), sink);
       const weights = scores.map((score) => Math.exp(score - largest));
-      const total = weights.reduce((sum, weight) => sum + weight, 0);
+      const total = weights.reduce((sum, weight) => sum + weight, Math.exp(sink - largest));
       for (let i = 0; i < valueSize; i++) {
         let sum = 0;
         for (let place = 0; place < seen.length; place++) {

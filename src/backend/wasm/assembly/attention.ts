@@ -7,11 +7,13 @@
  * load of keys and values in the blocks that all of them see alike; what a row of a tree sees of its own comes after.
  *
  * Tape entry: [rows, step, layer offset, heads, key/value heads, key size, value size, cache type, window (0: none), scale,
- * q, out or 0, rows per tile, quantized out or 0, bytes multiply in pairs]. Only values of a multiple of 32 are quantized.
+ * q, out or 0, rows per tile, quantized out or 0, bytes multiply in pairs, cap of scores (0: none), sinks or 0]. Only values
+ * of a multiple of 32 are quantized.
  */
 import { F16, F32, headBytes, valuesOffset } from './cache';
 import { scoreF16, scoreF32, weighF16, weighF32 } from './attention-floats';
 import { chooseDots, quantizeQueries, scoreQ8, weighQ8 } from './attention-q8';
+import { capped } from './elementwise';
 import { claim } from './machine';
 import { quantizeRow } from './quantize';
 import { BLOCK, BLOCK_COUNTS, BLOCK_PAGES, COUNTS, FACTORS, MAXIMA, QUERIES, RESULT, SCORES, SUMS } from './attention-scratch';
@@ -187,6 +189,7 @@ function score(args: usize, scratch: usize, pages: i32, from: i32, queries: i32)
 function softmaxRow(args: usize, scratch: usize, r: i32, heads: i32, start: i32, count: i32, pages: i32): void {
   const window = load<i32>(args, 32);
   const lift: f32 = load<i32>(args, 28) == F16 ? LIFT : 1;
+  const cap = load<f32>(args, 60);
   const seen = load<i32>(scratch + COUNTS + (<usize>r << 2));
   const from = window > 0 ? max(0, min(count, seen - window - start)) : 0;
   const to = max(0, min(count, seen - start));
@@ -194,18 +197,28 @@ function softmaxRow(args: usize, scratch: usize, r: i32, heads: i32, start: i32,
     const q = <usize>(r * heads + h);
     const scores = scratch + SCORES + q * 1536;
     if (pages == 0) {
-      softmax(scratch, scores, q, from, to, (count + 15) & ~15, lift);
+      softmax(scratch, scores, q, from, to, (count + 15) & ~15, lift, cap);
       continue;
     }
     const compact = scratch + COMPACT;
     for (let i: usize = 0; i < <usize>count; i++) {
       store<f32>(compact + (i << 2), load<f32>(scores + (<usize>load<u32>(scratch + PLACES + (i << 2)) << 2)));
     }
-    softmax(scratch, compact, q, from, to, (count + 15) & ~15, lift);
+    softmax(scratch, compact, q, from, to, (count + 15) & ~15, lift, cap);
     clear(scores, <usize>pages << 9);
     for (let i: usize = 0; i < <usize>count; i++) {
       store<f32>(scores + (<usize>load<u32>(scratch + PLACES + (i << 2)) << 2), load<f32>(compact + (i << 2)));
     }
+  }
+}
+
+/** Scores times their factor, then cap · tanh(score / cap), of the first `count`. */
+function capScores(w: usize, count: i32, factor: v128, cap: v128): void {
+  const whole = <usize>(count & ~3) << 2;
+  for (let i: usize = 0; i < whole; i += 16) v128.store(w + i, capped(f32x4.mul(v128.load(w + i), factor), cap));
+  for (let i: usize = whole; i < <usize>count << 2; i += 4) {
+    const score = capped(f32x4.mul(v128.load32_splat(w + i), factor), cap);
+    store<f32>(w + i, f32x4.extract_lane(score, 0));
   }
 }
 
@@ -227,9 +240,13 @@ const EXP2: usize = memory.data<f32>([
  * nodes (relative error 3e-9); below 2^-126 it is 0. The rounding of x · log2 e costs a relative |x| · 2^-24, which is least
  * where weights are large.
  */
-function softmax(scratch: usize, w: usize, q: usize, from: i32, to: i32, padded: i32, lift: f32): void {
+function softmax(scratch: usize, w: usize, q: usize, from: i32, to: i32, padded: i32, lift: f32, cap: f32): void {
   const end = <usize>padded << 2;
-  const factor = f32x4.splat(load<f32>(scratch + FACTORS + (q << 2)));
+  let factor = f32x4.splat(load<f32>(scratch + FACTORS + (q << 2)));
+  if (cap > 0) {
+    capScores(w, to, factor, f32x4.splat(cap));
+    factor = f32x4.splat(1);
+  }
   for (let i = 0; i < from; i++) store<f32>(w + (<usize>i << 2), -Infinity);
   // `pmax` is one instruction where `max` is seven; a NaN that it passes over comes out in the sum.
   let largest = f32x4.splat(-Infinity);
@@ -331,12 +348,13 @@ function storeResults(args: usize, scratch: usize, first: i32, rows: i32, firstH
   const valueSize = load<i32>(args, 24);
   const out = <usize>load<u32>(args, 44);
   const quantized = <usize>load<u32>(args, 52);
+  const sinks = <usize>load<u32>(args, 64);
   const rowValues = <usize>(load<i32>(args, 12) * valueSize);
   const bytes = <usize>valueSize * 4;
   for (let r = 0; r < rows; r++) {
     for (let h = 0; h < heads; h++) {
       const q = <usize>(r * heads + h);
-      const inverse = f32x4.splat(<f32>1 / load<f32>(scratch + SUMS + (q << 2)));
+      const inverse = f32x4.splat(inverseSum(scratch, q, sinks, firstHead + h));
       const result = scratch + RESULT + q * 1024;
       for (let i: usize = 0; i < bytes; i += 16) v128.store(result + i, f32x4.mul(v128.load(result + i), inverse));
       const place = <usize>(first + r) * rowValues + <usize>((firstHead + h) * valueSize);
@@ -344,4 +362,16 @@ function storeResults(args: usize, scratch: usize, first: i32, rows: i32, firstH
       if (out) copy(out + place * 4, result, bytes);
     }
   }
+}
+
+/** What weighted values are multiplied by. A sink takes part in the sum, and may be larger than all scores. */
+function inverseSum(scratch: usize, q: usize, sinks: usize, head: i32): f32 {
+  const sum = load<f32>(scratch + SUMS + (q << 2));
+  if (!sinks) return <f32>1 / sum;
+  const sink = load<f32>(sinks + (<usize>head << 2));
+  const before = load<f32>(scratch + MAXIMA + (q << 2));
+  const most = max(before, sink);
+  const factors = exponential(f32x4.sub(f32x4(before, sink, 0, 0), f32x4.splat(most)));
+  const kept = f32x4.extract_lane(factors, 0);
+  return kept / (sum * kept + f32x4.extract_lane(factors, 1));
 }

@@ -1,17 +1,11 @@
-/** Sums, gated activations, row selection and arg-max. */
+/** Sums, activations, factors and caps, row selection and arg-max. */
+import { activated, gated } from './activation';
 import { claim } from './machine';
-import { exponential } from './simd';
+import { hyperbolicTangent } from './simd';
 import { selectedRow } from './step';
 
 /** Values an elementwise unit covers. */
 const SHARE: i32 = 8192;
-
-/** silu(x) = x / (1 + e^-x) */
-// @ts-ignore: decorator
-@inline
-export function silu(x: v128): v128 {
-  return f32x4.div(x, f32x4.add(f32x4.splat(1), exponential(f32x4.neg(x))));
-}
 
 /** Tape entry: [values, a, b, out]. */
 export function add(args: usize): void {
@@ -29,20 +23,75 @@ export function add(args: usize): void {
   }
 }
 
-/** Tape entry: [values, gate, up, out]; values a multiple of 4. */
-export function gatedSilu(args: usize): void {
+/**
+ * Tape entry: [values, function, gate, up, out, alpha, limit]. Here and below whole vectors are taken: buffers begin at
+ * multiples of 64 bytes, so that one may be written to its last vector's end.
+ */
+export function gatedValues(args: usize): void {
   const count = load<i32>(args);
+  const kind = load<i32>(args, 4);
+  const alpha = load<f32>(args, 20);
+  const limit = load<f32>(args, 24);
   const units = (count + SHARE - 1) / SHARE;
   for (let unit = claim(units); unit < units; unit = claim(units)) {
     const start = unit * SHARE;
     const length = <usize>(min(count, start + SHARE) - start) * 4;
-    const gate = <usize>load<u32>(args, 4) + (<usize>start << 2);
-    const up = <usize>load<u32>(args, 8) + (<usize>start << 2);
-    const out = <usize>load<u32>(args, 12) + (<usize>start << 2);
+    const gate = <usize>load<u32>(args, 8) + (<usize>start << 2);
+    const up = <usize>load<u32>(args, 12) + (<usize>start << 2);
+    const out = <usize>load<u32>(args, 16) + (<usize>start << 2);
     for (let i: usize = 0; i < length; i += 16) {
-      v128.store(out + i, f32x4.mul(silu(v128.load(gate + i)), v128.load(up + i)));
+      v128.store(out + i, gated(kind, v128.load(gate + i), v128.load(up + i), alpha, limit));
     }
   }
+}
+
+/** Tape entry: [values, function, x, out]. */
+export function activate(args: usize): void {
+  const count = load<i32>(args);
+  const kind = load<i32>(args, 4);
+  const units = (count + SHARE - 1) / SHARE;
+  for (let unit = claim(units); unit < units; unit = claim(units)) {
+    const start = unit * SHARE;
+    const length = <usize>(min(count, start + SHARE) - start) * 4;
+    const x = <usize>load<u32>(args, 8) + (<usize>start << 2);
+    const out = <usize>load<u32>(args, 12) + (<usize>start << 2);
+    for (let i: usize = 0; i < length; i += 16) v128.store(out + i, activated(kind, v128.load(x + i)));
+  }
+}
+
+/** Tape entry: [values, factor, x, out]. */
+export function scale(args: usize): void {
+  const count = load<i32>(args);
+  const factor = f32x4.splat(load<f32>(args, 4));
+  const units = (count + SHARE - 1) / SHARE;
+  for (let unit = claim(units); unit < units; unit = claim(units)) {
+    const start = unit * SHARE;
+    const length = <usize>(min(count, start + SHARE) - start) * 4;
+    const x = <usize>load<u32>(args, 8) + (<usize>start << 2);
+    const out = <usize>load<u32>(args, 12) + (<usize>start << 2);
+    for (let i: usize = 0; i < length; i += 16) v128.store(out + i, f32x4.mul(v128.load(x + i), factor));
+  }
+}
+
+/** Tape entry: [values, limit, x, out]. */
+export function softcap(args: usize): void {
+  const count = load<i32>(args);
+  const limit = f32x4.splat(load<f32>(args, 4));
+  const units = (count + SHARE - 1) / SHARE;
+  for (let unit = claim(units); unit < units; unit = claim(units)) {
+    const start = unit * SHARE;
+    const length = <usize>(min(count, start + SHARE) - start) * 4;
+    const x = <usize>load<u32>(args, 8) + (<usize>start << 2);
+    const out = <usize>load<u32>(args, 12) + (<usize>start << 2);
+    for (let i: usize = 0; i < length; i += 16) v128.store(out + i, capped(v128.load(x + i), limit));
+  }
+}
+
+/** limit · tanh(x / limit) */
+// @ts-ignore: decorator
+@inline
+export function capped(x: v128, limit: v128): v128 {
+  return f32x4.mul(limit, hyperbolicTangent(f32x4.div(x, limit)));
 }
 
 /** Tape entry: [selected rows, row bytes, step, x, out]. */

@@ -1,7 +1,7 @@
-/** Rows of a packed matrix by index: the embedding lookup. */
+/** Rows of a packed matrix by token or position: the embedding lookup. */
 import { claim } from './machine';
 import { bfloats, halves, halvesExact } from './simd';
-import { rowRecord, tokenOf } from './step';
+import { positionOf, rowRecord, tokenOf } from './step';
 
 /** Where the parts of a record lie; the host states it from `layout.ts`. */
 const SCALE_KIND: usize = 0; // 0 halves, 1 two halves, 2 exponents
@@ -15,7 +15,7 @@ const PLANES: usize = 28; // per plane: kind (0 nibble, 1 pair, 2 bit, 3 byte), 
 
 /**
  * Tape entry: [rows, step, inner (blocks, or values for floats), out, size, layout, weights, group bytes, group scales,
- * address of the record description].
+ * address of the record description, by position].
  */
 export function embed(args: usize): void {
   const rows = load<i32>(args);
@@ -24,16 +24,18 @@ export function embed(args: usize): void {
   const size = <usize>load<u32>(args, 16);
   const layout = load<i32>(args, 20);
   const groupBytes = <usize>load<u32>(args, 28);
+  const byPosition = load<i32>(args, 40) != 0;
   for (let row = claim(rows); row < rows; row = claim(rows)) {
-    const token = tokenOf(rowRecord(step, row));
-    const group = token >> 4;
+    const record = rowRecord(step, row);
+    const index = byPosition ? positionOf(record) : tokenOf(record);
+    const group = index >> 4;
     const w = <usize>load<u32>(args, 24) + <usize>group * groupBytes;
     const out = <usize>load<u32>(args, 12) + <usize>row * size * 4;
     if (layout >= 100) {
-      floatRow(layout - 100, w, token & 15, inner, out);
+      floatRow(layout - 100, w, index & 15, inner, out);
     } else {
       const scale = load<f32>(<usize>load<u32>(args, 32) + (<usize>group << 2));
-      packedRow(<usize>load<u32>(args, 36), w, token & 15, inner, scale, out);
+      packedRow(<usize>load<u32>(args, 36), w, index & 15, inner, scale, out);
     }
   }
 }

@@ -1,10 +1,10 @@
 /** Walks tapes: flat lists of operations in memory, [operation, words in all, arguments…], ended by operation 0. */
 import { attention } from './attention';
-import { add, argmax, gatedSilu, selectRows } from './elementwise';
+import { activate, add, argmax, gatedValues, scale, selectRows, softcap } from './elementwise';
 import { embed } from './embed';
 import { arrive, awaitTape, finishTape, handedOver, handOver, mustStop, pass, scratchOf, tapeOf, tellHost } from './machine';
 import { matmul } from './matmul';
-import { rmsNorm } from './norm';
+import { norm } from './norm';
 import { pack, packFloats } from './pack';
 import { quantize } from './quantize';
 import { cacheMove, cacheWrite, rope, ropeCache, ropeTable } from './rope';
@@ -14,7 +14,7 @@ import { dot } from './simd';
 function runEntry(operation: i32, args: usize, scratch: usize): void {
   switch (operation) {
     case 1: embed(args); break;
-    case 2: rmsNorm(args, scratch); break;
+    case 2: norm(args, scratch); break;
     case 3: quantize(args); break;
     case 4: matmul(args, scratch); break;
     case 5: ropeTable(args); break;
@@ -23,12 +23,15 @@ function runEntry(operation: i32, args: usize, scratch: usize): void {
     case 8: ropeCache(args, scratch); break;
     case 9: attention(args, scratch); break;
     case 10: add(args); break;
-    case 11: gatedSilu(args); break;
+    case 11: gatedValues(args); break;
     case 12: selectRows(args); break;
     case 13: argmax(args); break;
     case 14: cacheMove(args); break;
     case 15: pack(args, scratch); break;
     case 16: packFloats(args); break;
+    case 17: activate(args); break;
+    case 18: scale(args); break;
+    case 19: softcap(args); break;
   }
 }
 

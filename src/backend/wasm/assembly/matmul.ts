@@ -1,12 +1,13 @@
 /**
  * Matrix products with their epilogues. Tape entry:
- *   [rows, x, x row bytes, inner, residual or 0, gated, parts, groups per unit, units] then per part ten words:
- *   [layout, weights, group bytes, group scales or 0, columns, out or 0, out row bytes, bias or 0, quantized out or 0, 0].
- * `inner` is the number of 32-value blocks, or of values for float layouts (number 100 and up). A gated entry has two
- * parts of one size, gate and up, and writes silu(gate) · up to the first part's outputs; only it can write 8-bit blocks,
- * and then its columns are a multiple of 32 and a unit an even number of groups.
+ *   [rows, x, x row bytes, inner, residual or 0, function or 0, parts, groups per unit, units] then per part ten words:
+ *   [layout, weights, group bytes, group scales or 0, columns, out or 0, out row bytes, bias or 0, quantized out or 0, *].
+ * `inner` is the number of 32-value blocks, or of values for float layouts (number 100 and up). An entry with a function
+ * has one part, and writes f(x W), or two of one size, gate and up, and writes f(gate) · up, to the first part's outputs;
+ * only it can write 8-bit blocks, and then its columns are a multiple of 32 and a unit an even number of groups. The last
+ * words of gate and up are a clamped gate's alpha and limit.
  */
-import { silu } from './elementwise';
+import { activated, gated, SILU, silu } from './activation';
 import { floatTile1, floatTile4 } from './floats';
 import { claim } from './machine';
 import { tile1, tile2, tile4 } from './matmul.generated';
@@ -19,8 +20,8 @@ const FLOATS: i32 = 100;
 export function matmul(args: usize, scratch: usize): void {
   const units = load<i32>(args, 32);
   const share = load<i32>(args, 28);
-  const gated = load<i32>(args, 20) != 0;
-  const parts = gated ? 1 : load<i32>(args, 24);
+  const activates = load<i32>(args, 20) != 0;
+  const parts = activates ? 1 : load<i32>(args, 24);
   for (let unit = claim(units); unit < units; unit = claim(units)) {
     let group = unit * share;
     let left = share;
@@ -28,8 +29,8 @@ export function matmul(args: usize, scratch: usize): void {
       const part = args + PARTS + <usize>p * PART_BYTES;
       const groups = (load<i32>(part, 16) + 15) >> 4;
       while (group < groups && left > 0) {
-        const many = gated && load<u32>(part, 32) != 0 ? 2 : 1;
-        if (gated) gatedGroups(args, part, group, many, scratch);
+        const many = activates && load<u32>(part, 32) != 0 ? 2 : 1;
+        if (activates) activatedGroups(args, part, group, many, scratch);
         else plainGroup(args, part, group, scratch);
         group += many;
         left -= many;
@@ -107,28 +108,43 @@ function storeRow(out: usize, row: usize, columns: i32): void {
   }
 }
 
-/** silu(gate) · up of up to four rows × 16 columns at out[row * 32 + column]. */
-function gatedSums(args: usize, gate: usize, group: i32, row: i32, many: i32, scratch: usize, out: usize): void {
-  const up = gate + PART_BYTES;
-  const gateBias = <usize>load<u32>(gate, 28);
-  const upBias = <usize>load<u32>(up, 28);
+/** f(gate) · up, or f(gate) where there is no up, of up to four rows × 16 columns at out[row * 32 + column]. */
+function activatedSums(args: usize, gate: usize, group: i32, row: i32, many: i32, scratch: usize, out: usize): void {
+  const up = load<i32>(args, 24) == 2 ? gate + PART_BYTES : 0;
+  const kind = load<i32>(args, 20);
   const columns = min(16, load<i32>(gate, 16) - group * 16);
-  const offset = <usize>group * 64;
   const x = <usize>load<u32>(args, 4) + <usize>row * <usize>load<u32>(args, 8);
-  sums(args, gate, group, x, many, scratch);
-  sums(args, up, group, x, many, scratch + 256);
+  biasedSums(args, gate, group, x, many, columns, scratch);
+  if (!up) {
+    for (let r: usize = 0; r < <usize>many; r++) {
+      for (let i: usize = 0; i < 64; i += 16) {
+        v128.store(out + r * 128 + i, activated(kind, v128.load(scratch + r * 64 + i)));
+      }
+    }
+    return;
+  }
+  biasedSums(args, up, group, x, many, columns, scratch + 256);
+  const alpha = load<f32>(gate, 36);
+  const limit = load<f32>(up, 36);
   for (let r: usize = 0; r < <usize>many; r++) {
     const g = scratch + r * 64;
-    finishRow(g, gateBias ? gateBias + offset : 0, 0, columns);
-    finishRow(g + 256, upBias ? upBias + offset : 0, 0, columns);
     for (let i: usize = 0; i < 64; i += 16) {
-      v128.store(out + r * 128 + i, f32x4.mul(silu(v128.load(g + i)), v128.load(g + 256 + i)));
+      const a = v128.load(g + i);
+      const b = v128.load(g + 256 + i);
+      v128.store(out + r * 128 + i, kind == SILU ? f32x4.mul(silu(a), b) : gated(kind, a, b, alpha, limit));
     }
   }
 }
 
+function biasedSums(args: usize, part: usize, group: i32, x: usize, rows: i32, columns: i32, out: usize): void {
+  const bias = <usize>load<u32>(part, 28);
+  sums(args, part, group, x, rows, out);
+  if (!bias) return;
+  for (let r: usize = 0; r < <usize>rows; r++) finishRow(out + r * 64, bias + <usize>group * 64, 0, columns);
+}
+
 /** A group, or with 8-bit output the two groups that fill a block. */
-function gatedGroups(args: usize, gate: usize, group: i32, groups: i32, scratch: usize): void {
+function activatedGroups(args: usize, gate: usize, group: i32, groups: i32, scratch: usize): void {
   const rows = load<i32>(args);
   const out = <usize>load<u32>(gate, 20);
   const outBytes = <usize>load<u32>(gate, 24);
@@ -138,7 +154,7 @@ function gatedGroups(args: usize, gate: usize, group: i32, groups: i32, scratch:
   const result = scratch + 512;
   for (let row = 0; row < rows; row += 4) {
     const many = min(4, rows - row);
-    for (let g = 0; g < groups; g++) gatedSums(args, gate, group + g, row, many, scratch, result + <usize>g * 64);
+    for (let g = 0; g < groups; g++) activatedSums(args, gate, group + g, row, many, scratch, result + <usize>g * 64);
     for (let r: usize = 0; r < <usize>many; r++) {
       const source = result + r * 128;
       const place = <usize>row + r;
