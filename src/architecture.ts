@@ -20,6 +20,8 @@ export interface ModelDescription {
 export interface GraphLimits {
   readonly maxRows: number;
   readonly maxSelected: number;
+  /** Rows a sequence may have; those the model was trained for unless said. */
+  readonly contextLength?: number;
 }
 
 export interface Model {

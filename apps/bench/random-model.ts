@@ -28,14 +28,15 @@ export async function writeRandomModel(
   const f32 = formatByName('f32');
   const tensors = weightsOf(shape).map(({ name, shape: sizes, mean, deviation }): GgufTensor => {
     const rowValues = sizes.at(-1) ?? 1;
-    const isMatrix = sizes.length > 1;
+    // The norms of several heads are a matrix whose rows are short; files keep them as they keep vectors.
+    const isMatrix = sizes.length > 1 && !name.endsWith('_norm.weight');
     const chosen = isMatrix ? formatForRow([formatOf(name), formatByName('q8_0'), f32], rowValues) : f32;
     const data = weights.pieces({ format: chosen, shape: sizes, mean, deviation });
     return { name, format: chosen, shape: sizes, data };
   });
   const content = {
     metadata: new Map([...metadataOf(shape), ...metadata]),
-    tensors: [...tensors, ...ropeFactors(shape)],
+    tensors: [...tensors, ...ropeFactors(shape), ...longRopeFactors(shape)],
   };
   await writeGguf(sink, content, signal);
 }
@@ -52,43 +53,84 @@ interface RandomWeight {
  * norms give them; the head's is three times that, so that the largest logits stand as far apart as a trained model's.
  */
 function weightsOf(shape: ModelShape): RandomWeight[] {
-  const { hidden, feedForward, heads, keyValueHeads, layers, vocabulary } = shape;
-  const headSize = shape.headSize ?? hidden / heads;
-  const matrix = (name: string, rows: number, columns: number, gain = 1): RandomWeight => ({
-    name: `${name}.weight`,
-    shape: [rows, columns],
-    mean: 0,
-    deviation: gain / Math.sqrt(columns),
-  });
-  const norm = (name: string): RandomWeight => ({
-    name: `${name}.weight`,
-    shape: [hidden],
-    mean: 1,
-    deviation: 0.1,
-  });
-  const bias = (name: string, size: number): RandomWeight[] =>
-    shape.queryKeyValueBias ? [{ name: `${name}.bias`, shape: [size], mean: 0, deviation: 0.3 }] : [];
-  const layerWeights = (blk: string) => [
-    norm(`${blk}.attn_norm`),
-    matrix(`${blk}.attn_q`, heads * headSize, hidden),
-    ...bias(`${blk}.attn_q`, heads * headSize),
-    matrix(`${blk}.attn_k`, keyValueHeads * headSize, hidden),
-    ...bias(`${blk}.attn_k`, keyValueHeads * headSize),
-    matrix(`${blk}.attn_v`, keyValueHeads * headSize, hidden),
-    ...bias(`${blk}.attn_v`, keyValueHeads * headSize),
-    matrix(`${blk}.attn_output`, hidden, heads * headSize),
-    norm(`${blk}.ffn_norm`),
-    matrix(`${blk}.ffn_gate`, feedForward, hidden),
-    matrix(`${blk}.ffn_up`, feedForward, hidden),
-    matrix(`${blk}.ffn_down`, hidden, feedForward),
-  ];
+  const { hidden, layers, vocabulary, learnsPositions = false } = shape;
+  const headGain = shape.tied ? 3 : Math.sqrt(hidden);
   return [
-    matrix('token_embd', vocabulary, hidden, shape.tied ? 3 : Math.sqrt(hidden)),
-    ...Array.from({ length: layers }, (_, layer) => layerWeights(`blk.${layer}`)).flat(),
-    norm('output_norm'),
+    matrix('token_embd', vocabulary, hidden, headGain),
+    ...(learnsPositions ? [matrix('position_embd', shape.context, hidden, headGain)] : []),
+    ...Array.from({ length: layers }, (_, layer) => layerWeights(shape, `blk.${layer}`)).flat(),
+    ...rowNorm(shape, 'output_norm'),
     ...(shape.tied ? [] : [matrix('output', vocabulary, hidden, 3)]),
+    ...(shape.headBias ? [bias('output', vocabulary)] : []),
   ];
 }
+
+function layerWeights(shape: ModelShape, blk: string): RandomWeight[] {
+  const { hidden, feedForward, heads, keyValueHeads, fused = [], gated = true } = shape;
+  const { norms = ['attn_norm', 'ffn_norm'] } = shape;
+  const headSize = shape.headSize ?? hidden / heads;
+  const product = (name: string, rows: number, columns: number, hasBias = false): RandomWeight[] => [
+    matrix(`${blk}.${name}`, rows, columns),
+    ...(hasBias ? [bias(`${blk}.${name}`, rows)] : []),
+  ];
+  const [queries, keys] = [heads * headSize, keyValueHeads * headSize];
+  const projected = (name: string, rows: number) => product(name, rows, hidden, shape.queryKeyValueBias);
+  const gate = fused.includes('gate up') ? [] : product('ffn_gate', feedForward, hidden, shape.productBias);
+  const upRows = fused.includes('gate up') ? 2 * feedForward : feedForward;
+  return [
+    ...norms.flatMap((name) => rowNorm(shape, `${blk}.${name}`)),
+    ...(fused.includes('query key value')
+      ? projected('attn_qkv', queries + 2 * keys)
+      : [...projected('attn_q', queries), ...projected('attn_k', keys), ...projected('attn_v', keys)]),
+    ...headNorms(shape, blk, headSize),
+    ...product('attn_output', hidden, queries, shape.productBias),
+    ...(gated ? gate : []),
+    ...product('ffn_up', upRows, hidden, shape.productBias),
+    ...product('ffn_down', hidden, feedForward, shape.productBias),
+  ];
+}
+
+function headNorms(
+  { headNorm, heads, keyValueHeads }: ModelShape,
+  blk: string,
+  size: number,
+): RandomWeight[] {
+  if (!headNorm) return [];
+  return (
+    [
+      ['attn_q_norm', heads],
+      ['attn_k_norm', keyValueHeads],
+    ] as const
+  ).map(([name, count]) =>
+    around1(
+      `${blk}.${name}.weight`,
+      headNorm === 'head' ? [size] : headNorm === 'all' ? [count * size] : [count, size],
+    ),
+  );
+}
+
+function rowNorm({ hidden, norm = 'rms' }: ModelShape, name: string): RandomWeight[] {
+  const weight = around1(`${name}.weight`, [hidden]);
+  return norm === 'layer' ? [weight, bias(name, hidden)] : [weight];
+}
+
+const matrix = (name: string, rows: number, columns: number, gain = 1): RandomWeight => ({
+  name: `${name}.weight`,
+  shape: [rows, columns],
+  mean: 0,
+  deviation: gain / Math.sqrt(columns),
+});
+
+const bias = (name: string, size: number): RandomWeight => ({
+  name: `${name}.bias`,
+  shape: [size],
+  mean: 0,
+  deviation: 0.3,
+});
+
+const around1 = (name: string, shape: readonly number[]): RandomWeight => ({
+  ...{ name, shape, mean: 1, deviation: 0.1 },
+});
 
 function metadataOf(shape: ModelShape): Map<string, GgufValue> {
   const { architecture, ropeScaling } = shape;
@@ -111,7 +153,8 @@ function metadataOf(shape: ModelShape): Map<string, GgufValue> {
   set('uint32', 'attention.key_length', headSize);
   set('uint32', 'attention.value_length', headSize);
   set('uint32', 'attention.sliding_window', shape.slidingWindow);
-  set('float32', 'attention.layer_norm_rms_epsilon', shape.normEpsilon ?? 1e-5);
+  const epsilonKey = (shape.norm ?? 'rms') === 'rms' ? 'layer_norm_rms_epsilon' : 'layer_norm_epsilon';
+  set('float32', `attention.${epsilonKey}`, shape.normEpsilon ?? 1e-5);
   set('uint32', 'rope.dimension_count', shape.ropeSize ?? headSize);
   set('float32', 'rope.freq_base', shape.ropeBase ?? 10_000);
   if (ropeScaling && ropeScaling.type !== 'llama3') {
@@ -124,7 +167,26 @@ function metadataOf(shape: ModelShape): Map<string, GgufValue> {
     set('float32', 'rope.scaling.yarn_beta_fast', ropeScaling.betaFast);
     set('float32', 'rope.scaling.yarn_beta_slow', ropeScaling.betaSlow);
   }
+  set('uint32', 'rope.scaling.original_context_length', shape.longRope?.originalContext);
+  set('float32', 'rope.scaling.attn_factor', shape.longRope?.attentionFactor);
+  for (const [key, value] of Object.entries(shape.keys ?? {})) metadata.set(`${architecture}.${key}`, value);
   return new Map([...metadata, ...randomVocabulary(shape)]);
+}
+
+/** Longrope's two sets of factors: near 1, and growing with the pair. */
+function longRopeFactors({ longRope, ropeSize, headSize, hidden, heads }: ModelShape): GgufTensor[] {
+  if (!longRope) return [];
+  const pairs = (ropeSize ?? headSize ?? hidden / heads) / 2;
+  return (['short', 'long'] as const).map((name) => {
+    const factors = Float32Array.from(
+      { length: pairs },
+      (_, pair) => 1 + pair * (name === 'short' ? 0.02 : 1.5),
+    );
+    return {
+      ...{ name: `rope_factors_${name}.weight`, format: formatByName('f32'), shape: [pairs] },
+      data: new Uint8Array(factors.buffer),
+    };
+  });
 }
 
 /**

@@ -1,10 +1,10 @@
 /** Llama 1 to 3.2 and what has its shape: Mistral, TinyLlama, SmolLM. */
 import { decoderArchitecture } from './part/decoder.ts';
+import { llamaLike } from './part/family.ts';
 
 export const llama = decoderArchitecture({
+  ...llamaLike,
   names: ['llama'],
   pairing: 'adjacent',
-  queryKeyValueBias: 'optional',
-  activation: 'silu',
   window: ({ slidingWindow }) => slidingWindow,
 });

@@ -2,10 +2,49 @@
 import type { Architecture, Model } from '../architecture.ts';
 import { NearfieldError } from '../base/error.ts';
 import type { Checkpoint } from '../checkpoint.ts';
+import { chatglm } from './chatglm.ts';
+import { cohere2 } from './cohere2.ts';
+import { commandR } from './command-r.ts';
+import { falcon } from './falcon.ts';
+import { gemma } from './gemma.ts';
+import { gemma2 } from './gemma2.ts';
+import { gemma3 } from './gemma3.ts';
+import { glm4 } from './glm4.ts';
+import { gpt2 } from './gpt2.ts';
+import { gptneox } from './gptneox.ts';
+import { granite } from './granite.ts';
 import { llama } from './llama.ts';
+import { olmo2 } from './olmo2.ts';
+import { phi2 } from './phi2.ts';
+import { phi3 } from './phi3.ts';
 import { qwen2 } from './qwen2.ts';
+import { qwen3 } from './qwen3.ts';
+import { smollm3 } from './smollm3.ts';
+import { stablelm } from './stablelm.ts';
+import { starcoder2 } from './starcoder2.ts';
 
-const table: readonly Architecture[] = [llama, qwen2];
+const table: readonly Architecture[] = [
+  llama,
+  qwen2,
+  qwen3,
+  gemma,
+  gemma2,
+  gemma3,
+  phi2,
+  phi3,
+  chatglm,
+  glm4,
+  stablelm,
+  starcoder2,
+  gpt2,
+  gptneox,
+  falcon,
+  smollm3,
+  granite,
+  olmo2,
+  commandR,
+  cohere2,
+];
 
 /** Values of `general.architecture` that can be opened. */
 export const architectureNames: readonly string[] = table.flatMap((architecture) => architecture.names);

@@ -18,6 +18,10 @@ export interface DecoderConfiguration {
   readonly normEpsilon: number;
   /** Rows an attention sees at most, its own among them. */
   readonly slidingWindow: number | undefined;
+  /** Whether a layer has that window, or one layer in how many has not; undefined where the file leaves it to the family. */
+  readonly slidingPattern: readonly boolean[] | number | undefined;
+  /** False in files of models without positions. */
+  readonly ropeFinetuned: boolean;
 }
 
 /** Reads numbers of one architecture's section of the metadata: the key `block_count` stands for `llama.block_count`. */
@@ -52,8 +56,26 @@ export class ConfigurationReader {
     return value > limit ? value : this.fail(key, `should be greater than ${limit}`);
   }
 
+  flag(key: string, fallback?: boolean): boolean {
+    return this.#metadata.boolean(this.#full(key), fallback);
+  }
+
+  /** A finite number but 0, which stands for none. */
+  factor(key: string): number | undefined {
+    const value = this.number(key, 0);
+    return value === 0 ? undefined : value;
+  }
+
   string(key: string, fallback?: string): string {
     return this.#metadata.string(this.#full(key), fallback);
+  }
+
+  /** A period, or a truth value for each layer; undefined where the key is absent. */
+  pattern(key: string): readonly boolean[] | number | undefined {
+    const value = this.#metadata.entries.get(this.#full(key));
+    if (value === undefined) return undefined;
+    if (typeof value !== 'object') return this.count(key, { least: 0 });
+    return Array.from(value as ArrayLike<unknown>, (item) => item === true || item === 1);
   }
 
   /** Throws `bad-file` about a key whose value is at fault, or is missing where its default does not serve. */
@@ -72,9 +94,18 @@ export class ConfigurationReader {
   }
 }
 
+/** Where the norms' epsilon stands. */
+const epsilonKeys = {
+  'rms-norm': 'attention.layer_norm_rms_epsilon',
+  'layer-norm': 'attention.layer_norm_epsilon',
+} as const;
+
 /** Throws `bad-file` naming the key that is missing, absurd or at odds with another. */
-export function readDecoderConfiguration(checkpoint: Checkpoint): DecoderConfiguration {
-  const reader = new ConfigurationReader(checkpoint.metadata);
+export function readDecoderConfiguration(
+  checkpoint: Checkpoint,
+  reader: ConfigurationReader,
+  norm: keyof typeof epsilonKeys,
+): DecoderConfiguration {
   const embedding = checkpoint.tensors.get('token_embd.weight');
   const [vocabularySize = 0, embeddingSize = 0] = embedding?.shape ?? [];
   if (embedding?.shape.length !== 2 || vocabularySize === 0) {
@@ -109,7 +140,9 @@ export function readDecoderConfiguration(checkpoint: Checkpoint): DecoderConfigu
     valueSize: headSize('attention.value_length'),
     vocabularySize,
     contextLength: reader.count('context_length'),
-    normEpsilon: reader.above(0, 'attention.layer_norm_rms_epsilon'),
+    normEpsilon: reader.above(0, epsilonKeys[norm]),
     slidingWindow: window === 0 ? undefined : window,
+    slidingPattern: reader.pattern('attention.sliding_window_pattern'),
+    ropeFinetuned: reader.flag('rope.scaling.finetuned', true),
   };
 }

@@ -2,29 +2,42 @@
 import type { Architecture, GraphLimits, Model } from '../../architecture.ts';
 import { NearfieldError } from '../../base/error.ts';
 import type { Checkpoint } from '../../checkpoint.ts';
-import type { Activation, Graph } from '../../graph.ts';
-import { type AttentionBlock, attentionBlock } from './attention-block.ts';
+import type { Graph, Value } from '../../graph.ts';
+import { attentionBlock } from './attention-block.ts';
 import { ConfigurationReader, type DecoderConfiguration, readDecoderConfiguration } from './configuration.ts';
-import { gatedFeedForward } from './gated-feed-forward.ts';
+import type { BlockLayout, DecoderFamily, Multipliers, SoftCaps } from './family.ts';
+import { feedForward } from './feed-forward.ts';
 import { ModelBuilder } from './model-builder.ts';
-import { type Rotary, readRotary, rotaryFactorsTensor } from './rotary.ts';
+import { type Rotaries, readRotaries, rotaryTensors } from './rotary.ts';
 
-export interface DecoderFamily extends Pick<AttentionBlock, 'pairing' | 'queryKeyValueBias'> {
-  /** Values of `general.architecture` it answers to. */
-  readonly names: readonly string[];
-  readonly activation: Activation;
-  /** Rows that the attention of a layer sees at most; undefined sees all. */
-  window(configuration: DecoderConfiguration, layer: number): number | undefined;
+/** A family with what it makes of one file. */
+interface Decoder {
+  readonly family: DecoderFamily;
+  readonly configuration: DecoderConfiguration;
+  readonly rotaries: Rotaries;
+  readonly layout: BlockLayout;
+  readonly multipliers: Multipliers;
+  readonly softCaps: SoftCaps;
 }
 
 export function decoderArchitecture(family: DecoderFamily): Architecture {
   return {
     names: family.names,
     async open(checkpoint, signal): Promise<Model> {
-      refuseExperts(checkpoint);
-      const configuration = readDecoderConfiguration(checkpoint);
-      const rotary = await readRotary(checkpoint, configuration, signal);
-      const build = (limits: GraphLimits) => buildDecoder(checkpoint, family, configuration, rotary, limits);
+      const reader = new ConfigurationReader(checkpoint.metadata);
+      refuseExperts(checkpoint, reader);
+      const configuration = readDecoderConfiguration(checkpoint, reader, family.norm.op);
+      const has = (tensor: string): boolean => checkpoint.tensors.has(tensor);
+      const traits = { reader, configuration, has };
+      const decoder: Decoder = {
+        family,
+        configuration,
+        rotaries: await readRotaries(checkpoint, reader, configuration, family.localBase, signal),
+        layout: family.block(traits),
+        multipliers: family.multipliers(traits),
+        softCaps: family.softCaps(traits),
+      };
+      const build = (limits: GraphLimits) => buildDecoder(checkpoint, decoder, limits);
       // Building looks at every weight, so a graph of the smallest bounds checks the whole checkpoint.
       refuseStrangers(checkpoint, build({ maxRows: 1, maxSelected: 1 }));
       const { vocabularySize, contextLength, layerCount, hiddenSize } = configuration;
@@ -47,42 +60,71 @@ export function decoderArchitecture(family: DecoderFamily): Architecture {
   };
 }
 
-function buildDecoder(
-  checkpoint: Checkpoint,
-  family: DecoderFamily,
-  configuration: DecoderConfiguration,
-  rotary: Rotary,
-  limits: GraphLimits,
-): Graph {
-  const { hiddenSize, vocabularySize, layerCount, normEpsilon } = configuration;
+function buildDecoder(checkpoint: Checkpoint, decoder: Decoder, limits: GraphLimits): Graph {
+  const { family, configuration, multipliers, softCaps } = decoder;
+  const { hiddenSize, vocabularySize, layerCount, contextLength, normEpsilon } = configuration;
   const builder = new ModelBuilder(checkpoint, limits);
   const embedding = builder.weight('token_embd.weight', [vocabularySize, hiddenSize]);
-  let hidden = builder.apply({ op: 'embed' }, [embedding], 'token_embd');
+  const embedded = builder.apply({ op: 'embed' }, [embedding], 'token_embd');
+  let hidden = builder.scale(embedded, multipliers.embedding);
+  if (family.learnsPositions) {
+    const table = builder.weight('position_embd.weight', [contextLength, hiddenSize]);
+    const places = builder.apply({ op: 'embed', by: 'position' }, [table], 'position_embd');
+    hidden = builder.add(hidden, places, 'placed');
+  }
   for (let layer = 0; layer < layerCount; layer++) {
     builder.graph.enterLayer(layer);
-    const window = family.window(configuration, layer);
-    const forAttention = builder.rmsNorm(hidden, `blk.${layer}.attn_norm`, hiddenSize, normEpsilon);
-    const attended = attentionBlock(builder, forAttention, layer, configuration, {
-      ...family,
-      rotary,
-      window,
-    });
-    hidden = builder.add(hidden, attended, `blk.${layer}.attn_residual`);
-    const forFeedForward = builder.rmsNorm(hidden, `blk.${layer}.ffn_norm`, hiddenSize, normEpsilon);
-    const fed = gatedFeedForward(builder, forFeedForward, layer, configuration, family.activation);
-    hidden = builder.add(hidden, fed, `blk.${layer}.ffn_residual`);
+    hidden = decoderBlock(builder, hidden, layer, decoder, limits.contextLength ?? contextLength);
   }
   builder.graph.enterLayer(undefined);
   return builder.graph.finish(hidden, (selected) => {
-    const normalized = builder.rmsNorm(selected, 'output_norm', hiddenSize, normEpsilon);
+    const normalized = builder.norm(selected, 'output_norm', family.norm, hiddenSize, normEpsilon);
     // Without a head of its own the model reads its embedding backwards.
     const head = builder.has('output.weight') ? 'output' : 'token_embd';
-    return builder.linear(normalized, head, [vocabularySize, hiddenSize]);
+    const logits = builder.linear(normalized, head, [vocabularySize, hiddenSize]);
+    const scaled = builder.scale(logits, multipliers.logits);
+    if (softCaps.logits === undefined) return scaled;
+    return builder.apply({ op: 'softcap', limit: softCaps.logits }, [scaled], 'capped');
   });
 }
 
-function refuseExperts(checkpoint: Checkpoint): void {
-  const reader = new ConfigurationReader(checkpoint.metadata);
+/** One layer: the residual stream in, the residual stream out. */
+function decoderBlock(
+  builder: ModelBuilder,
+  stream: Value,
+  layer: number,
+  { family, configuration, rotaries, layout, multipliers, softCaps }: Decoder,
+  contextLength: number,
+): Value {
+  const { hiddenSize, keySize, normEpsilon } = configuration;
+  const prefix = `blk.${layer}`;
+  const normed = (value: Value, name: string | undefined): Value =>
+    name === undefined
+      ? value
+      : builder.norm(value, `${prefix}.${name}`, family.norm, hiddenSize, normEpsilon);
+  const added = (sum: Value, part: Value, after: string | undefined, name: string): Value =>
+    builder.add(sum, builder.scale(normed(part, after), multipliers.residual), `${prefix}.${name}`);
+
+  const forAttention = normed(stream, layout.beforeAttention);
+  const attended = attentionBlock(builder, forAttention, layer, configuration, {
+    family,
+    rotary: rotaries[family.rotation(configuration, layer)](contextLength),
+    window: family.window(configuration, layer),
+    scale: multipliers.scores ?? 1 / Math.sqrt(keySize),
+    softCap: softCaps.scores,
+  });
+  const middle = added(stream, attended, layout.afterAttention, 'attn_residual');
+  const isParallel = layout.parts === 'parallel';
+  const { beforeFeedForward } = layout;
+  const forFeedForward =
+    isParallel && beforeFeedForward === undefined
+      ? forAttention
+      : normed(isParallel ? stream : middle, beforeFeedForward);
+  const fed = feedForward(builder, forFeedForward, layer, configuration, family);
+  return added(middle, fed, layout.afterFeedForward, 'ffn_residual');
+}
+
+function refuseExperts(checkpoint: Checkpoint, reader: ConfigurationReader): void {
   const expertCount = reader.count('expert_count', { fallback: 0, least: 0 });
   if (expertCount === 0) return;
   throw new NearfieldError(
@@ -96,7 +138,7 @@ function refuseStrangers(checkpoint: Checkpoint, graph: Graph): void {
   const used = new Set(graph.weights.map((weight) => weight.tensor));
   for (const name of checkpoint.tensors.keys()) {
     // Rotary frequencies are read apart; old files repeat the plain ones layer by layer.
-    if (used.has(name) || name === rotaryFactorsTensor || /^blk\.\d+\.attn_rot_embd$/.test(name)) continue;
+    if (used.has(name) || rotaryTensors.includes(name) || /^blk\.\d+\.attn_rot_embd$/.test(name)) continue;
     throw new NearfieldError(
       'bad-file',
       `Tensor ${JSON.stringify(name.slice(0, 80))} has no place in a model of ${graph.caches.length} layers with this configuration: the file is damaged or badly converted`,

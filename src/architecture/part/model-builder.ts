@@ -3,6 +3,7 @@ import type { GraphLimits } from '../../architecture.ts';
 import { NearfieldError } from '../../base/error.ts';
 import type { Checkpoint } from '../../checkpoint.ts';
 import { GraphBuilder, type Operation, type Value, type WeightValue } from '../../graph.ts';
+import type { RowNorm } from './family.ts';
 
 /** `[N]` or `[N, K]`. */
 type WeightShape = readonly [number] | readonly [number, number];
@@ -32,6 +33,11 @@ export class ModelBuilder {
     return this.#checkpoint.tensors.has(tensor);
   }
 
+  /** Rows of a tensor; undefined where there is no such matrix. */
+  rowsOf(tensor: string): number | undefined {
+    return this.#checkpoint.tensors.get(tensor)?.shape[0];
+  }
+
   /**
    * A tensor of this shape, or some rows of it (of a vector, some values). Throws `bad-file` naming the tensor that is
    * missing or of another shape.
@@ -56,21 +62,41 @@ export class ModelBuilder {
     return this.graph.weight(name, entry.format, [rows.count, ...shape.slice(1)], source);
   }
 
-  /** `block` names a weight without its `.weight`; `[T, K]` times `[N, K]` gives `[T, N]`, plus the bias if there is one. */
+  /** A matrix of the file whose rows, one after the other, are one vector. */
+  flatWeight(tensor: string, shape: readonly [number, number]): WeightValue {
+    const { type } = this.weight(tensor, shape);
+    return this.graph.weight(`${tensor}.flat`, type.format, [shape[0] * shape[1]], {
+      ...{ tensor, firstRow: 0, rowCount: shape[0] },
+    });
+  }
+
+  /**
+   * `block` names a weight without its `.weight`; `[T, K]` times `[N, K]` gives `[T, N]`, plus the bias if there is one.
+   * With `rows` only those of the weight and of the bias.
+   */
   linear(
     input: Value,
     block: string,
     shape: readonly [number, number],
     biasRule: BiasRule = 'optional',
+    rows?: RowRange,
   ): Value {
-    const weight = this.weight(`${block}.weight`, shape);
+    const weight = this.weight(`${block}.weight`, shape, rows);
     const hasBias = biasRule === 'required' || this.has(`${block}.bias`);
-    const bias = hasBias ? [this.weight(`${block}.bias`, [shape[0]])] : [];
-    return this.apply({ op: 'matmul' }, [input, weight, ...bias], block);
+    const bias = hasBias ? [this.weight(`${block}.bias`, [shape[0]], rows)] : [];
+    return this.apply({ op: 'matmul' }, [input, weight, ...bias], rows ? `${block}[${rows.first}]` : block);
   }
 
-  rmsNorm(input: Value, block: string, size: number, epsilon: number): Value {
-    return this.apply({ op: 'rms-norm', epsilon }, [input, this.weight(`${block}.weight`, [size])], block);
+  norm(input: Value, block: string, { op, bias }: RowNorm, size: number, epsilon: number): Value {
+    const vectors = bias ? ['weight', 'bias'] : ['weight'];
+    const operands = vectors.map((vector) => this.weight(`${block}.${vector}`, [size]));
+    return this.apply({ op, epsilon }, [input, ...operands], block);
+  }
+
+  /** As it is where there is no factor. */
+  scale(input: Value, factor: number | undefined): Value {
+    if (factor === undefined || factor === 1) return input;
+    return this.apply({ op: 'scale', factor }, [input], `${input.name}.scaled`);
   }
 
   add(left: Value, right: Value, name: string): Value {
