@@ -61,6 +61,8 @@ export interface ModelShape {
   readonly fused?: readonly ('query key value' | 'gate up')[];
   /** The feed-forward block has a gate; it has if absent. */
   readonly gated?: boolean;
+  /** How much feed-forward blocks add, as a share of the usual; 1 if absent. */
+  readonly feedForwardGain?: number;
   readonly learnsPositions?: boolean;
   /** What else the architecture's section of the metadata says. */
   readonly keys?: Readonly<Record<string, GgufValue>>;

@@ -67,10 +67,10 @@ function weightsOf(shape: ModelShape): RandomWeight[] {
 
 function layerWeights(shape: ModelShape, blk: string): RandomWeight[] {
   const { hidden, feedForward, heads, keyValueHeads, fused = [], gated = true } = shape;
-  const { norms = ['attn_norm', 'ffn_norm'] } = shape;
+  const { norms = ['attn_norm', 'ffn_norm'], feedForwardGain: gain = 1 } = shape;
   const headSize = shape.headSize ?? hidden / heads;
-  const product = (name: string, rows: number, columns: number, hasBias = false): RandomWeight[] => [
-    matrix(`${blk}.${name}`, rows, columns),
+  const product = (name: string, rows: number, columns: number, hasBias = false, ownGain = 1) => [
+    matrix(`${blk}.${name}`, rows, columns, ownGain),
     ...(hasBias ? [bias(`${blk}.${name}`, rows)] : []),
   ];
   const [queries, keys] = [heads * headSize, keyValueHeads * headSize];
@@ -78,7 +78,7 @@ function layerWeights(shape: ModelShape, blk: string): RandomWeight[] {
   const gate = fused.includes('gate up') ? [] : product('ffn_gate', feedForward, hidden, shape.productBias);
   const upRows = fused.includes('gate up') ? 2 * feedForward : feedForward;
   return [
-    ...norms.flatMap((name) => rowNorm(shape, `${blk}.${name}`)),
+    ...norms.flatMap((name) => rowNorm(shape, `${blk}.${name}`, name === 'post_ffw_norm' ? gain : 1)),
     ...(fused.includes('query key value')
       ? projected('attn_qkv', queries + 2 * keys)
       : [...projected('attn_q', queries), ...projected('attn_k', keys), ...projected('attn_v', keys)]),
@@ -86,7 +86,7 @@ function layerWeights(shape: ModelShape, blk: string): RandomWeight[] {
     ...product('attn_output', hidden, queries, shape.productBias),
     ...(gated ? gate : []),
     ...product('ffn_up', upRows, hidden, shape.productBias),
-    ...product('ffn_down', hidden, feedForward, shape.productBias),
+    ...product('ffn_down', hidden, feedForward, shape.productBias, gain),
   ];
 }
 
@@ -109,8 +109,8 @@ function headNorms(
   );
 }
 
-function rowNorm({ hidden, norm = 'rms' }: ModelShape, name: string): RandomWeight[] {
-  const weight = around1(`${name}.weight`, [hidden]);
+function rowNorm({ hidden, norm = 'rms' }: ModelShape, name: string, gain = 1): RandomWeight[] {
+  const weight = { ...around1(`${name}.weight`, [hidden]), mean: gain, deviation: 0.1 * gain };
   return norm === 'layer' ? [weight, bias(name, hidden)] : [weight];
 }
 
@@ -137,7 +137,8 @@ function metadataOf(shape: ModelShape): Map<string, GgufValue> {
   const headSize = shape.headSize ?? shape.hidden / shape.heads;
   const metadata = new Map<string, GgufValue>([
     ['general.architecture', architecture],
-    ['general.name', `random ${architecture}`],
+    // llama.cpp expects special tokens of files whose name has `phi3` in it.
+    ['general.name', `random ${architecture.replace('phi3', 'phi')}`],
     ['general.quantization_version', { type: 'uint32', value: 2 }],
   ]);
   const set = (type: 'uint32' | 'float32', key: string, value: number | undefined) => {

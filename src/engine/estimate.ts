@@ -144,7 +144,9 @@ async function estimateOn(
   if (!(contextLength >= 1) || !(maxRows >= 1)) {
     throw new NearfieldError('bad-argument', 'The context and the rows of a pass are whole numbers above 0');
   }
-  const graph = model.build({ maxRows, maxSelected: Math.min(maxRows, selectedRows) });
+  const graph = model.build({
+    ...{ maxRows, maxSelected: Math.min(maxRows, selectedRows), contextLength },
+  });
   const cacheType = options.cacheType ?? defaultCacheType(backend.name);
   const capability = backend.describe();
   const cacheRows = rowsWithRoom(options.contextLength, trained);

@@ -80,7 +80,9 @@ async function openParts(
   const model = await openModel(checkpoint, signal);
   const trained = model.description.contextLength;
   const contextLength = Math.min(surroundings.contextLength, trained);
-  const graph = model.build({ maxRows, maxSelected: Math.min(maxRows, selectedRows) });
+  const graph = model.build({
+    ...{ maxRows, maxSelected: Math.min(maxRows, selectedRows), contextLength },
+  });
   const backend = await backendFor(surroundings, own);
   const plan = makePlan(graph, backend.describe(), {
     cacheType,

@@ -53,7 +53,15 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
     const maxRows = wholeOption('chunkRows', options.chunkRows ?? chunkRows, 1 << 16);
     const trained = model.description.contextLength;
     const statedLength = wholeOption('contextLength', options.contextLength ?? trained, 1 << 24);
-    const graph = model.build({ maxRows, maxSelected: Math.min(maxRows, selectedRows) });
+    const graph = model.build({
+      ...{ maxRows, maxSelected: Math.min(maxRows, selectedRows), contextLength: statedLength },
+    });
+    if (statedLength > graph.positionCount) {
+      throw new NearfieldError(
+        'bad-argument',
+        `The model knows ${graph.positionCount} positions, so its context cannot be ${statedLength}`,
+      );
+    }
     const planOptions = { cacheType, cacheRows: rowsWithRoom(options.contextLength, trained), cut };
     const { limitBytes } = budget;
     const machine = await openMachine(starting, name, machineOptions, graph, planOptions, limitBytes, opened);

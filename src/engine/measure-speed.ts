@@ -193,8 +193,9 @@ class LayerSizes {
 
   /** Rows of the vocabulary whose head takes so many bytes; at least 1024. */
   headRows(bytes: number): number {
-    const head = this.#graph.nodes.find(({ output }) => output === this.#graph.logits);
-    const weights = head?.inputs.filter((input): input is WeightValue => input.kind === 'weight') ?? [];
+    const head = this.#graph.nodes.filter(({ stage }) => stage === 'head');
+    const inputs = head.flatMap((node) => node.inputs);
+    const weights = inputs.filter((input): input is WeightValue => input.kind === 'weight');
     const share = bytes / Math.max(1, this.bytesOf(weights));
     return Math.max(1024, Math.floor(this.vocabularyRows * Math.min(1, share)));
   }

@@ -81,7 +81,9 @@ function halvings(stated: number | undefined, most: number, least: number): numb
 
 function attempt(request: StreamRequest, maxRows: number, contextLength: number): StreamPlan {
   const { model, capability, cacheType, shares, othersLater } = request;
-  const graph = model.build({ maxRows, maxSelected: Math.min(maxRows, selectedRows) });
+  const graph = model.build({
+    ...{ maxRows, maxSelected: Math.min(maxRows, selectedRows), contextLength },
+  });
   const plan = makePlan(graph, capability, { cacheType, cut: 'layers' });
   const laterBytes =
     workspaceBytes(plan, contextLength) +

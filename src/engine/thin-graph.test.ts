@@ -14,7 +14,7 @@ async function graphOf(shape: keyof typeof tinyShapes) {
   return model.build({ maxRows: 8, maxSelected: 2 });
 }
 
-for (const shape of ['llama', 'llama, tied head', 'qwen2'] as const) {
+for (const shape of ['llama', 'llama, tied head', 'qwen2', 'gemma2', 'phi3', 'gpt2'] as const) {
   test(`${shape}: layers left out leave a graph that holds together`, async () => {
     const graph = await graphOf(shape);
     assert.deepEqual(layersOf(graph), [0, 1, 2]);

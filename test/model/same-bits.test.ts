@@ -175,6 +175,19 @@ test('every tiny model says the same on wasm as on the reference', async (t) => 
   }
 });
 
+test('quantized models of every family: whole and chunked', async (t) => {
+  for (const name of tinyShapeNames.filter((shape) => !/^(llama|qwen2)/.test(shape))) {
+    await t.test(name, async () => {
+      const bytes = await tinyModelBytes(name, { format: formatByName('q8_0') });
+      await using runner = await openRunner(bytes, { backend: 'wasm', threads: 2 });
+      const whole = await feedChain(runner, runner.cache.openSequence(), prompt, 75);
+      const chunked = await feedChain(runner, runner.cache.openSequence(), prompt, 7);
+      assertSameBits(chunked, whole, name);
+      assert.ok(whole.every((row) => row.every(Number.isFinite)));
+    });
+  }
+});
+
 test('a window hides what is further back, layer by layer', async () => {
   for (const machine of machines) {
     await using windowed = await openRunner(await tinyModelBytes('llama, sliding window'), machine);

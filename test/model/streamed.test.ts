@@ -108,6 +108,26 @@ test('formats, biases and vectors of every kind are streamed', async () => {
   }
 });
 
+test('rows of fused matrices and learned positions are streamed', async () => {
+  const wide = { layers: 5, vocabulary: 1200, hidden: 64, feedForward: 96 };
+  for (const name of ['phi3', 'gpt2', 'stablelm, 2 12B'] as const) {
+    const bytes = await tinyModelBytes(name, {
+      shape: { ...tinyShapes[name], ...wide },
+      format: formatByName('q8_0'),
+    });
+    const expected = await playResident('wasm', bytes);
+    for (const resident of [0, 2]) {
+      await using model = await openStreamed('wasm', bytes, {
+        store,
+        sidecarName: name.slice(0, 4),
+        resident,
+      });
+      assert.deepEqual(await play(model), expected, name);
+      assert.equal(model.residency.gathered?.matrix.name, name === 'gpt2' ? undefined : 'token_embd.weight');
+    }
+  }
+});
+
 test('a trained model says the same from disk', async () => {
   const bytes = await readFile(new URL('../../models/fable/fable-4m-q8_0.gguf', import.meta.url));
   const expected = await playResident('wasm', bytes);
