@@ -7,7 +7,9 @@ import { architectureNames, openModel } from '../../src/architecture.ts';
 import { type Checkpoint, type GgufValue, openCheckpoint, type TensorEntry } from '../../src/checkpoint.ts';
 import { formatByName } from '../../src/format.ts';
 import { checkGraph, type Graph, type Operation, type OperationName } from '../../src/graph.ts';
-import { openTinyModel, type TinyShapeName, tinyShapeNames } from '../fixture/tiny-model.ts';
+import { Engine } from '../../src/index.ts';
+import { openRunner } from '../fixture/model-runner.ts';
+import { openTinyModel, type TinyShapeName, tinyModelBytes, tinyShapeNames } from '../fixture/tiny-model.ts';
 
 const models = new URL('../../../shared/models/', import.meta.url);
 const limits = { maxRows: 8, maxSelected: 2 };
@@ -84,6 +86,81 @@ test('families differ as they state', async () => {
   assert.equal((await firstOf('qwen2', 'rms-norm')).epsilon, Math.fround(1e-6));
   const wide = await firstOf('llama, heads of another size than hidden / heads', 'attention');
   assert.deepEqual([wide.keySize, wide.valueSize, wide.scale], [24, 24, 1 / Math.sqrt(24)]);
+});
+
+test('layers differ as their family states', async () => {
+  const graphOf = async (shape: TinyShapeName) => (await openModel(await openTinyModel(shape))).build(limits);
+  const gemma3 = await graphOf('gemma3');
+  const windows = operationsOf(gemma3, 'attention').map(({ window }) => window);
+  assert.deepEqual(windows, [16, 16, 16, 16, 16, undefined, 16]);
+  const second = operationsOf(gemma3, 'rope').map(({ frequencies }) => frequencies[1]);
+  const [local, global] = [10_000, 1_000_000].map((base) => base ** (-2 / 32));
+  // Of queries and keys.
+  assert.deepEqual(second, [...Array(10).fill(local), global, global, local, local]);
+  const cohere2 = await graphOf('cohere2');
+  assert.deepEqual(
+    operationsOf(cohere2, 'attention').map(({ window }) => window),
+    [16, 16, 16, undefined, 16],
+  );
+  assert.equal(operationsOf(cohere2, 'rope').length, 8, 'what sees everything does not rotate');
+  const olmo3 = operationsOf(await graphOf('olmo2, 3'), 'rope');
+  assert.equal(olmo3[0]?.magnitude, 1);
+  assert.ok((olmo3[6]?.magnitude ?? 0) > 1.2, 'only layers without a window are scaled');
+  assert.deepEqual(
+    operationsOf(await graphOf('gemma2, with the scores of the largest'), 'attention')[0]?.scale,
+    1 / Math.sqrt(8),
+  );
+});
+
+test("a file's own pattern of windows goes before the family's", async () => {
+  const pattern = new Map<string, GgufValue>([
+    ['gemma3.attention.sliding_window_pattern', { type: 'uint32', value: 2 }],
+  ]);
+  const graph = (await openModel(await openTinyModel('gemma3', { metadata: pattern }))).build(limits);
+  const windows = operationsOf(graph, 'attention').map(({ window }) => window);
+  assert.deepEqual(windows, [16, undefined, 16, undefined, 16, undefined, 16]);
+});
+
+test('a context beyond the original takes the long factors', async () => {
+  const model = await openModel(await openTinyModel('phi3'));
+  const last = (contextLength: number) =>
+    operationsOf(model.build({ ...limits, contextLength }), 'rope')[0]?.frequencies[7] ?? 0;
+  const plain = 10_000 ** (-14 / 16);
+  assert.ok(Math.abs(plain / last(64) - (1 + 7 * 0.02)) < 1e-6);
+  assert.ok(Math.abs(plain / last(65) - (1 + 7 * 1.5)) < 1e-6);
+  assert.deepEqual(model.build(limits), model.build({ ...limits, contextLength: 512 }), 'as it was trained');
+});
+
+test('rows of a fused matrix are weights of their own', async () => {
+  const graph = (await openModel(await openTinyModel('phi3'))).build(limits);
+  const parts = graph.weights.filter(({ tensor }) => /blk\.1\.(attn_qkv|ffn_up)/.test(tensor));
+  assert.deepEqual(
+    parts.map(({ name, firstRow, rowCount, type }) => [name, firstRow, rowCount, type.shape]),
+    [
+      ['blk.1.attn_qkv.weight[0:64]', 0, 64, [64, 64]],
+      ['blk.1.attn_qkv.weight[64:96]', 64, 32, [32, 64]],
+      ['blk.1.attn_qkv.weight[96:128]', 96, 32, [32, 64]],
+      ['blk.1.ffn_up.weight[0:96]', 0, 96, [96, 64]],
+      ['blk.1.ffn_up.weight[96:192]', 96, 96, [96, 64]],
+    ],
+  );
+});
+
+test('learned positions end a context', async () => {
+  const bytes = await tinyModelBytes('gpt2');
+  const graph = (await openModel(await openTinyModel('gpt2'))).build(limits);
+  assert.equal(graph.positionCount, 512);
+  await using runner = await openRunner(bytes, { backend: 'wasm', threads: 1 });
+  const sequence = runner.cache.openSequence();
+  const row = { sequence, token: 1, position: 512, parent: -1 };
+  await assert.rejects(runner.executor.run({ rows: [row], select: { kind: 'nothing' } }), {
+    code: 'bad-argument',
+    message: /Position 512 .* beyond the 512/,
+  });
+  await assert.rejects(Engine.load(bytes, { contextLength: 513 }), {
+    code: 'bad-argument',
+    message: /512 positions/,
+  });
 });
 
 test('a tied head reads the embedding, a head of its own does not', async () => {
@@ -189,6 +266,7 @@ test('absurd metadata is refused by the name of its key', async (t) => {
 test('missing, misshapen and surplus tensors are named', async () => {
   const llama = await openTinyModel('llama');
   const qwen2 = await openTinyModel('qwen2');
+  const [phi2, phi3] = [await openTinyModel('phi2'), await openTinyModel('phi3')];
   const cases: [checkpoint: Checkpoint, message: RegExp][] = [
     [withTensors(llama, { 'token_embd.weight': undefined }), /token_embd\.weight/],
     [withTensors(llama, { 'token_embd.weight': { shape: [288] } }), /token_embd\.weight/],
@@ -206,6 +284,14 @@ test('missing, misshapen and surplus tensors are named', async () => {
     [
       withTensors(llama, { 'rope_freqs.weight': { shape: [9] } }),
       /rope_freqs\.weight has shape \[9\] instead of \[8\]/,
+    ],
+    [
+      withTensors(phi2, { 'blk.0.ffn_up.bias': undefined }),
+      /blk\.0\.ffn_up\.bias of shape \[96\] is missing/,
+    ],
+    [
+      withTensors(phi3, { 'blk.2.attn_qkv.weight': { shape: [127, 64] } }),
+      /blk\.2\.attn_qkv\.weight has shape \[127, 64\] instead of \[128, 64\]/,
     ],
     [
       withTensors(qwen2, { 'blk.2.attn_v.bias': undefined }),
