@@ -10,18 +10,20 @@ const poolValues = 1 << 14;
 /** Matrices and what they multiply stay of moderate size, so that no kernel meets infinities or subnormals. */
 const matrixDeviation = 0.02;
 
-/** Reads of any tensor give the same few blocks over and over. Each weight is a tensor of its own, up to the rows it needs. */
+/** Reads of any tensor give the same few blocks over and over. A tensor has as many rows as its weights need. */
 export function madeUpCheckpoint(weights: readonly WeightValue[]): Checkpoint {
   const tensors = new Map<string, TensorEntry>();
   let byteOffset = 0;
   for (const { tensor, firstRow, rowCount, type } of weights) {
     const rows = Math.max(firstRow + rowCount, tensors.get(tensor)?.shape[0] ?? 0);
-    const format = type.format;
-    const [outermost, ...inner]: readonly number[] = type.shape;
-    const sizeInside = inner.reduce((product, size) => product * size, 1);
+    const { format } = type;
+    const [outermost = 0, ...inner]: readonly number[] = type.shape;
     // A vector may be a matrix in the file.
-    const shape = outermost === rowCount ? [rows, ...inner] : [rows, (outermost ?? 0) / rowCount];
-    const byteLength = rowBytes(format, rows * (outermost === rowCount ? sizeInside : (shape[1] ?? 1)));
+    const shape = [rows, ...(outermost === rowCount ? inner : [outermost / rowCount])];
+    const byteLength = rowBytes(
+      format,
+      shape.reduce((product, size) => product * size, 1),
+    );
     tensors.set(tensor, { name: tensor, format, shape, byteLength, part: 0, byteOffset });
     byteOffset += byteLength;
   }
