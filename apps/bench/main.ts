@@ -5,12 +5,14 @@
  *   --garbage      bytes of garbage per token
  *   --neighbour    speed beside a process that keeps one processor busy
  *
- * each with MODEL.gguf, or --shape and --format for random weights (134m, q4_0), and --threads (1,2).
+ * each with MODEL.gguf, or --shape and --format for random weights (134m, q4_0), and --threads (1,2); the first with
+ * --cache f16|q8_0|f32, too.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { type CacheType, cacheTypes } from '../../src/graph.ts';
 import { garbageReport } from './garbage.ts';
 import type { ModelShapeName } from './model-shapes.ts';
 import { neighbourReport } from './neighbour.ts';
@@ -28,12 +30,22 @@ async function runReports(names: readonly ReportName[], parameters: readonly str
       shape: { type: 'string', default: '134m' },
       format: { type: 'string', default: 'q4_0' },
       threads: { type: 'string', default: '1,2' },
+      cache: { type: 'string', default: 'f16' },
     },
   });
   const threads = values.threads.split(',').map(Number);
   for (const path of positionals.length > 0 ? positionals : await madeFiles(values)) {
-    for (const name of names) process.stdout.write(`## ${name}\n\n${await reports[name](path, threads)}\n\n`);
+    for (const name of names) {
+      const report = await reports[name](path, threads, cacheTypeOf(values.cache));
+      process.stdout.write(`## ${name}\n\n${report}\n\n`);
+    }
   }
+}
+
+function cacheTypeOf(name: string): CacheType {
+  const type = cacheTypes.find((candidate) => candidate === name);
+  if (type) return type;
+  throw new Error(`there is no cache type '${name}'; choose from ${cacheTypes.join(', ')}`);
 }
 
 async function madeFiles({ shape, format }: { shape: string; format: string }): Promise<string[]> {

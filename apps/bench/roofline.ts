@@ -5,6 +5,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { CacheType } from '../../src/graph.ts';
 import { openModelBelowEngine } from './model-below-engine.ts';
 import { promptIds } from './peers/contender.ts';
 import { medianOf } from './peers/median.ts';
@@ -14,6 +15,7 @@ import type { ClassTime, Phase, PhaseTimes } from './roofline/time-classes.ts';
 const phases: readonly Phase[] = [
   { title: 'one token, empty context', depth: 0, rows: 1, repeats: 16 },
   { title: 'one token, 512 in the context', depth: 512, rows: 1, repeats: 16 },
+  { title: 'one token, 4,096 in the context', depth: 4096, rows: 1, repeats: 8 },
   { title: 'a step of 8 rows', depth: 32, rows: 8, repeats: 8 },
   { title: 'a prompt of 256', depth: 0, rows: 256, repeats: 2 },
 ];
@@ -21,11 +23,15 @@ const phases: readonly Phase[] = [
 const warmMs = 500;
 
 /** Markdown. */
-export async function rooflineReport(path: string, threadCounts: readonly number[]): Promise<string> {
+export async function rooflineReport(
+  path: string,
+  threadCounts: readonly number[],
+  cacheType: CacheType,
+): Promise<string> {
   const before = await measureAll(threadCounts);
-  const times = await timeInOwnProcess(path);
+  const times = await timeInOwnProcess(path, cacheType);
   const steps: number[][] = [];
-  for (const threads of threadCounts) steps.push(await wholeSteps(path, threads));
+  for (const threads of threadCounts) steps.push(await wholeSteps(path, threads, cacheType));
   const ceilings = bestOf(before, await measureAll(threadCounts));
   const lines = [
     '| threads | streamed reads, GB/s | 8-bit products, G operations/s | float32, G operations/s |',
@@ -69,9 +75,9 @@ function bestOf(before: readonly Ceilings[], after: readonly Ceilings[]): Ceilin
   });
 }
 
-async function timeInOwnProcess(path: string): Promise<PhaseTimes[]> {
+async function timeInOwnProcess(path: string, cacheType: CacheType): Promise<PhaseTimes[]> {
   const script = fileURLToPath(new URL('./roofline/timed-child.ts', import.meta.url));
-  const parameters = [script, path, JSON.stringify(phases)];
+  const parameters = [script, path, cacheType, JSON.stringify(phases)];
   const { stdout } = await promisify(execFile)(process.execPath, parameters, { maxBuffer: 1 << 26 });
   return JSON.parse(stdout) as PhaseTimes[];
 }
@@ -134,9 +140,9 @@ function stepLine({ phase, classes }: PhaseTimes, milliseconds: number, ceiling:
 }
 
 /** Milliseconds of each phase's step. */
-async function wholeSteps(path: string, threads: number): Promise<number[]> {
+async function wholeSteps(path: string, threads: number, cacheType: CacheType): Promise<number[]> {
   const contextLength = Math.max(...phases.map(({ depth, rows }) => depth + rows)) + 1;
-  const model = await openModelBelowEngine(path, { threads, contextLength });
+  const model = await openModelBelowEngine(path, { threads, contextLength, cacheType });
   const sequence = model.cache.openSequence();
   const run = async (rows: number): Promise<number> => {
     const chain = model.nextRows(sequence, promptIds(rows, sequence.committed));

@@ -1,4 +1,5 @@
 /** Time per class of kernels in the steps of a model, on one thread. Runs in a process of its own (`timed-child.ts`). */
+import type { CacheType } from '../../../src/graph.ts';
 import { openModelBelowEngine } from '../model-below-engine.ts';
 import { promptIds } from '../peers/contender.ts';
 import { type KernelWork, workOf } from './kernel-work.ts';
@@ -14,6 +15,9 @@ export interface Phase {
   readonly repeats: number;
 }
 
+/** Rows of a context that are computed at a time. */
+const fillRows = 128;
+
 /** Of one step. */
 export interface ClassTime extends KernelWork {
   readonly entries: number;
@@ -27,12 +31,16 @@ export interface PhaseTimes {
   readonly otherMs: number;
 }
 
-export async function timeClasses(path: string, phases: readonly Phase[]): Promise<PhaseTimes[]> {
+export async function timeClasses(
+  path: string,
+  cacheType: CacheType,
+  phases: readonly Phase[],
+): Promise<PhaseTimes[]> {
   const clock = installTapeClock();
   const submits: Submitted[] = [];
   const contextLength = Math.max(...phases.map(({ depth, rows }) => depth + rows)) + 1;
   const model = await openModelBelowEngine(path, {
-    ...{ threads: 1, contextLength },
+    ...{ threads: 1, contextLength, cacheType },
     watch: (backend) => watchSubmits(backend, (submitted) => void submits.push(submitted)),
   });
   const machine = { capability: model.backend.describe(), cache: model.plan.cache };
@@ -48,7 +56,12 @@ export async function timeClasses(path: string, phases: readonly Phase[]): Promi
     for (const phase of phases) {
       const { depth, rows, repeats } = phase;
       if (sequence.committed > depth) sequence.forget(depth);
-      if (sequence.committed < depth) await run(depth - sequence.committed, false);
+      while (sequence.committed < depth) {
+        await run(Math.min(fillRows, depth - sequence.committed), false);
+        // Of a long prompt there would be gigabytes.
+        clock.take();
+        submits.length = 0;
+      }
       const totals = new Map<string, ClassTime>();
       let otherMs = 0;
       for (let repeat = 0; repeat <= repeats; repeat++) {

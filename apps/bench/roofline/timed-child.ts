@@ -1,5 +1,7 @@
-/** Process of `time-classes.ts`: model path and phases in, times out. */
+/** Process of `time-classes.ts`: model path, cache type and phases in, times out. */
+import type { CacheType } from '../../../src/graph.ts';
 import { type Phase, timeClasses } from './time-classes.ts';
 
-const [path = '', phases = '[]'] = process.argv.slice(2);
-process.stdout.write(JSON.stringify(await timeClasses(path, JSON.parse(phases) as Phase[])));
+const [path = '', cacheType = 'f16', phases = '[]'] = process.argv.slice(2);
+const times = await timeClasses(path, cacheType as CacheType, JSON.parse(phases) as Phase[]);
+process.stdout.write(JSON.stringify(times));
