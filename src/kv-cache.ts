@@ -1,5 +1,5 @@
 /**
- * The KV cache: what attention keeps of every row, in pages of 128 rows over all layers. Rows are written in place by the
+ * The KV cache: what attention keeps of every row, in pages of rows over all layers. Rows are written in place by the
  * operation that makes keys and values and read from the same pages; nothing is copied however long a sequence grows.
  *
  * A page belongs to one sequence or is shared by several. Shared pages are read-only: a sequence that was cut back into
@@ -10,7 +10,7 @@ export { fullCacheBytes, type KvCacheOptions, openKvCache } from './kv-cache/ope
 
 /** How a row of a step sees its sequence; goes into the step block as it is. */
 export interface CacheRow {
-  /** Logical row it is written to: page `cacheRow >> 7`, row `cacheRow & 127` of the page. */
+  /** Logical row it is written to: row `cacheRow % pageRows` of page `cacheRow / pageRows`. */
   readonly cacheRow: number;
   /** Rows 0…visible-1 are seen. */
   readonly visible: number;
@@ -75,13 +75,14 @@ export interface Sequence {
 export interface KvCache {
   /** Rows a sequence can hold. */
   readonly contextLength: number;
+  readonly pageRows: number;
   /** Bytes of pages now held (some of them free, for the next that needs one), and of one page. */
   readonly heldBytes: number;
   readonly pageBytes: number;
   openSequence(): Sequence;
   /**
    * A new sequence that begins with the first `length` committed rows of `source`. Whole pages are shared, read-only for
-   * both; the rows of the last, partial page are copied by the returned moves (at most 127).
+   * both; the rows of the last, partial page are copied by the returned moves (fewer than a page's).
    */
   share(
     source: Sequence,

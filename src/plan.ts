@@ -8,7 +8,7 @@ import type { FusionPattern } from './plan/fuse.ts';
 import type { SpreadCacheLayout } from './plan/spread.ts';
 import type { BlockFormat, Dim, TensorType } from './tensor.ts';
 
-export { type CacheLayout, cacheLayout, type PlacedCache, pageRows } from './plan/cache-layout.ts';
+export { type CacheLayout, cacheBlockRows, cacheLayout, type PlacedCache } from './plan/cache-layout.ts';
 export type { FusionPattern, GraphView } from './plan/fuse.ts';
 export { makePlan, type PlanOptions } from './plan/make.ts';
 export { printPlan } from './plan/print.ts';
@@ -30,8 +30,10 @@ export interface Capability {
   reads(nodes: readonly GraphNode[], value: Value): StorageForm;
   /** Forms in which a kernel of these nodes can write one of its results. */
   writes(nodes: readonly GraphNode[], value: Value): readonly StorageForm[];
-  /** Bytes of one cache page (`pageRows` rows) of a layer; undefined where it cannot be kept as this type. */
-  cachePageBytes(spec: CacheSpec, type: CacheType): number | undefined;
+  /** Bytes of `cacheBlockRows` rows of a layer; undefined where it cannot be kept as this type. */
+  cacheBlockBytes(spec: CacheSpec, type: CacheType): number | undefined;
+  /** Rows of a page of such layers: `cacheBlockRows` times a power of two. */
+  cachePageRows(specs: readonly CacheSpec[], type: CacheType): number;
   /** Bytes a weight takes once packed. */
   packedBytes(weight: TensorType<NumberFormat>): number;
   /** Changes whenever the bytes of packed weights do, so that those kept on disk are known to be of this layout. */

@@ -4,6 +4,7 @@
  *
  *   word  0 rows T          1 selected R       2 sequences        3 moves
  *         4 first word of rows  5 of selected  6 of sequences     7 of moves   8 of page tables
+ *         9 rows of a page, as a power of two
  *   row (8 words):      token, position, cacheRow, visible, maskLow, maskHigh, sequence, 0
  *   selected (1 word):  index of a row
  *   sequence (4 words): first word of its page table, pages, committed, 0
@@ -29,6 +30,8 @@ export interface StepBlockLimits {
   readonly moves: number;
   /** Pages over all sequences of one step. */
   readonly pages: number;
+  /** Of the cache. */
+  readonly pageRows: number;
 }
 
 export interface StepRow {
@@ -83,6 +86,7 @@ export class StepBlock {
     this.words[6] = sequences;
     this.words[7] = moves;
     this.words[8] = pages;
+    this.words[9] = Math.log2(this.#limits.pageRows);
     this.#pages = 0;
   }
 

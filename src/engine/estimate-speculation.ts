@@ -121,7 +121,7 @@ async function openSide(
 function heldBytes(plan: Plan, contextRows: number): { readonly atOnce: number; readonly inAll: number } {
   const weights = plan.weightBytes.reduce((sum, bytes) => sum + bytes, 0);
   const atOnce = weights + workspaceBytes(plan, contextRows);
-  return { atOnce, inAll: atOnce + fullCacheBytes(plan.cache.pageBytes, contextRows) };
+  return { atOnce, inAll: atOnce + fullCacheBytes(plan.cache, contextRows) };
 }
 
 function passTimes(measured: MeasuredSpeed | undefined): { computeMs: number; rowMs: number } {

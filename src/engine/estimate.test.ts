@@ -44,7 +44,9 @@ test('the cache grows with the context, the process counts', async () => {
     await withoutSpeed({ contextLength: 1000 }),
   ];
   assert.equal(short.memory.kvCacheFullBytes, short.memory.kvCachePageBytes);
-  assert.equal(long.memory.kvCacheFullBytes, 8 * short.memory.kvCachePageBytes);
+  const { kvCachePageRows, kvCachePageBytes } = long.memory;
+  assert.equal(kvCachePageBytes / kvCachePageRows, short.memory.kvCachePageBytes / 128);
+  assert.equal(long.memory.kvCacheFullBytes, Math.ceil(1000 / kvCachePageRows) * kvCachePageBytes);
   assert.equal(short.memory.startBytes, short.memory.fullBytes);
   const based = await withoutSpeed({ contextLength: 128, residentBytes: () => 1e8 });
   assert.equal(based.memory.startBytes, short.memory.startBytes + 1e8);
@@ -53,16 +55,17 @@ test('the cache grows with the context, the process counts', async () => {
 test('fits: what there is, what the budget allows, and how much context', async () => {
   const { memory, ...nothingKnown } = await withoutSpeed();
   assert.deepEqual([nothingKnown.fits, nothingKnown.availableBytes], [undefined, undefined]);
+  const rows = memory.kvCachePageRows;
   const pages = (count: number) => memory.startBytes + (count - 1) * memory.kvCachePageBytes;
   const judged = async (options: EstimateOptions) => {
     const { fits, fitsFullContext, largestContext } = await withoutSpeed(options);
     return [fits, fitsFullContext, largestContext];
   };
-  assert.deepEqual(await judged({ availableBytes: pages(4) }), [true, true, 512]);
-  assert.deepEqual(await judged({ availableBytes: pages(4) - 1 }), [true, false, 384]);
+  assert.deepEqual(await judged({ availableBytes: pages(4) }), [true, true, 4 * rows]);
+  assert.deepEqual(await judged({ availableBytes: pages(4) - 1 }), [true, false, 3 * rows]);
   assert.deepEqual(await judged({ availableBytes: pages(1) - 1 }), [false, false, 0]);
   const budget = { memoryBudget: pages(2), availableBytes: 1e12, residentBytes: () => 1e9 };
-  assert.deepEqual(await judged(budget), [true, false, 256]);
+  assert.deepEqual(await judged(budget), [true, false, 2 * rows]);
 });
 
 test('speed is measured, and falls with depth', async () => {

@@ -6,7 +6,7 @@ import { NearfieldError } from '../base/error.ts';
 import { type Checkpoint, openCheckpoint } from '../checkpoint.ts';
 import type { LoadOptions, ModelInput, StreamingDescription } from '../engine.ts';
 import type { CacheType } from '../graph.ts';
-import { addressablePages, makePlan, type Plan, pageRows } from '../plan.ts';
+import { addressablePages, makePlan, type Plan } from '../plan.ts';
 import { dimBounds, evaluateDim } from '../tensor.ts';
 import { openTokenizer } from '../tokenizer.ts';
 import { openBudget } from '../weights.ts';
@@ -235,7 +235,7 @@ function estimateMemory(
   // Each memory has an arena of its own.
   const arenaBytes =
     plan.weightBytes.length * evaluateDim(plan.arenaBytes, [dimBounds(rows).max, dimBounds(selected).max]);
-  const kvCachePageBytes = plan.cache.pageBytes;
+  const { pageRows, pageBytes: kvCachePageBytes } = plan.cache;
   const kvCacheFullBytes = Math.ceil(contextLength / pageRows) * kvCachePageBytes;
   const fixedBytes = baselineBytes + loadingBytes + weightsBytes + arenaBytes;
   return {
@@ -251,8 +251,8 @@ function estimateMemory(
   };
 }
 
-function bytesAt({ startBytes, kvCachePageBytes }: MemoryEstimate, rows: number): number {
-  return startBytes + (Math.ceil(rows / pageRows) - 1) * kvCachePageBytes;
+function bytesAt({ startBytes, kvCachePageBytes, kvCachePageRows }: MemoryEstimate, rows: number): number {
+  return startBytes + (Math.ceil(rows / kvCachePageRows) - 1) * kvCachePageBytes;
 }
 
 type Fit = Pick<ModelEstimate, 'availableBytes' | 'fits' | 'fitsFullContext' | 'largestContext'>;
@@ -264,7 +264,7 @@ function judge(
   mostPages: number,
   options: EstimateOptions,
 ): Fit {
-  const { baselineBytes, loadingBytes, kvCachePageBytes, startBytes, fullBytes } = memory;
+  const { baselineBytes, loadingBytes, kvCachePageBytes, kvCachePageRows, startBytes, fullBytes } = memory;
   const besideEngine = baselineBytes + loadingBytes;
   const ofBudget = (options.memoryBudget ?? Number.POSITIVE_INFINITY) + besideEngine;
   const known = Math.min(options.availableBytes ?? Number.POSITIVE_INFINITY, ofBudget);
@@ -283,6 +283,6 @@ function judge(
     availableBytes,
     fits: startBytes <= availableBytes,
     fitsFullContext: fullBytes <= availableBytes,
-    largestContext: Math.max(0, Math.min(contextLength, pages * pageRows)),
+    largestContext: Math.max(0, Math.min(contextLength, pages * kvCachePageRows)),
   };
 }

@@ -50,7 +50,7 @@ export class LocalEngine implements Engine {
     const { cache, contextLength, description, snapshotKey } = this.#open();
     const { header, pages } = decodeSnapshot(bytes, await snapshotKey());
     const rows = Math.max(0, header.tokens.length - 1);
-    const pageCount = Math.ceil(rows / 128);
+    const pageCount = Math.ceil(rows / cache.pageRows);
     const wrong = header.tokens.find((id) => id >= description.vocabularySize);
     if (rows > contextLength || wrong !== undefined || pages.length !== pageCount * cache.pageBytes) {
       throw new NearfieldError(

@@ -20,7 +20,7 @@ export interface BudgetQuestion extends Pick<LoadOptions, 'contextLength' | 'chu
   readonly mostRows: number;
   readonly budget: Budget;
   /** Resident already. */
-  readonly draft: { readonly cache: Pick<KvCache, 'pageBytes'> } | undefined;
+  readonly draft: { readonly cache: Pick<KvCache, 'pageRows' | 'pageBytes'> } | undefined;
 }
 
 /** How to stream what the rest of the budget does not hold; undefined where it holds all and a page of the cache. */
@@ -33,7 +33,7 @@ export function planForBudget(
     const wholeBytes =
       plan.weightBytes.reduce((sum, bytes) => sum + bytes, 0) +
       workspaceBytes(plan, contextLength ?? model.description.contextLength) +
-      fullCacheBytes(plan.cache.pageBytes, 1);
+      fullCacheBytes(plan.cache, 1);
     // Slots lie in one memory: a model that is spread over several is held, or it is refused when it is loaded.
     if (heldBytes + wholeBytes <= budget.limitBytes || plan.weightBytes.length > 1) return undefined;
   }
@@ -41,7 +41,7 @@ export function planForBudget(
   return planStream({
     ...{ model, capability, cacheType, contextLength, mostRows, maxRows: chunkRows },
     shares: { limitBytes: Math.min(budget.limitBytes, capability.addressableBytes), heldBytes },
-    othersLater: (rows) => (draft ? fullCacheBytes(draft.cache.pageBytes, rows) : 0),
+    othersLater: (rows) => (draft ? fullCacheBytes(draft.cache, rows) : 0),
   });
 }
 

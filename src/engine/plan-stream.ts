@@ -88,7 +88,7 @@ function attempt(request: StreamRequest, maxRows: number, contextLength: number)
   const laterBytes =
     workspaceBytes(plan, contextLength) +
     capability.programBytes(plan) +
-    fullCacheBytes(plan.cache.pageBytes, contextLength) +
+    fullCacheBytes(plan.cache, contextLength) +
     othersLater(contextLength);
   const residency = decideResidency(plan, capability, maxRows, { ...shares, laterBytes });
   return { plan: planForResidency(plan, residency), residency, contextLength, maxRows };

@@ -3,7 +3,7 @@ import { type Backend, type Region, StepBlock } from '../backend.ts';
 import { NearfieldError } from '../base/error.ts';
 import type { PlanExecutor, TraceEvent } from '../executor.ts';
 import type { KvCache } from '../kv-cache.ts';
-import { type Plan, pageRows } from '../plan.ts';
+import type { Plan } from '../plan.ts';
 import { type Dim, dimBounds, evaluateDim } from '../tensor.ts';
 import type { Budget, Weights } from '../weights.ts';
 import { Pace, type PaceOptions } from './pace.ts';
@@ -36,13 +36,19 @@ export interface ExecutorOptions {
 export function workspaceBytes(plan: Plan, contextLength: number): number {
   const { rows, selected } = plan.graph.symbols;
   const [maxRows, maxSelected] = [dimBounds(rows).max, dimBounds(selected).max];
-  const block = stepBlock(maxRows, maxSelected, defaultSequences, contextLength);
+  const block = stepBlock(maxRows, maxSelected, defaultSequences, contextLength, plan.cache.pageRows);
   return evaluateDim(plan.arenaBytes, [maxRows, maxSelected]) + block.bytes.length;
 }
 
-function stepBlock(rows: number, selected: number, sequences: number, contextLength: number): StepBlock {
+function stepBlock(
+  rows: number,
+  selected: number,
+  sequences: number,
+  contextLength: number,
+  pageRows: number,
+): StepBlock {
   const pages = sequences * Math.ceil(contextLength / pageRows);
-  return new StepBlock({ rows, selected, sequences, moves: movesAtATime, pages });
+  return new StepBlock({ rows, selected, sequences, moves: movesAtATime, pages, pageRows });
 }
 
 /** Throws `bad-argument` for bounds beyond the graph's, `out-of-budget`. The backend, weights and cache stay the caller's. */
@@ -55,7 +61,7 @@ export function openExecutor(options: ExecutorOptions): PlanExecutor {
   if (!Number.isInteger(maxSequences) || maxSequences < 2) {
     throw new NearfieldError('bad-argument', `maxSequences is at least 2, not ${maxSequences}`);
   }
-  const block = stepBlock(maxRows, maxSelected, maxSequences, cache.contextLength);
+  const block = stepBlock(maxRows, maxSelected, maxSequences, cache.contextLength, plan.cache.pageRows);
   const arenaBytes = evaluateDim(plan.arenaBytes, [maxRows, maxSelected]);
   // The machine has as much of it in each memory.
   const reservation = budget.reserve(

@@ -7,7 +7,7 @@ import { type CacheMoveRow, fullCacheBytes, openKvCache, type Sequence } from '.
 
 /** One layer that keeps one word per row. */
 const pageBytes = 128 * 4;
-const layout = { pageBytes, partBytes: [pageBytes], strideBytes: pageBytes };
+const layout = { pageRows: 128, pageBytes, partBytes: [pageBytes], strideBytes: pageBytes };
 
 /** Memory only: regions as word arrays, addresses given out twice where a region was released. */
 function openMemory() {
@@ -406,7 +406,7 @@ test('what a full context holds is told before a cache is opened', () => {
     const cache = openKvCache({ backend, layout, contextLength, budget: openBudget() });
     const sequence = cache.openSequence();
     for (let row = 0; row < contextLength; row++) sequence.append(row - 1);
-    assert.equal(cache.heldBytes, fullCacheBytes(pageBytes, contextLength), `${contextLength} rows`);
+    assert.equal(cache.heldBytes, fullCacheBytes(layout, contextLength), `${contextLength} rows`);
     cache.close();
   }
 });

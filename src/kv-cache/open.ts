@@ -3,9 +3,8 @@ import type { Backend } from '../backend.ts';
 import type { Budget } from '../base/budget.ts';
 import { known, NearfieldError } from '../base/error.ts';
 import type { CacheMoveRow, KvCache, Sequence } from '../kv-cache.ts';
-import { pageRows } from '../plan.ts';
-import { filledBytes, type Page, type PageLayout, PagePool } from './page-pool.ts';
-import { contextFull, copyRows, PagedSequence, pagesFor } from './paged-sequence.ts';
+import { filledBytes, type Page, type PageLayout, PagePool, pagesFor } from './page-pool.ts';
+import { contextFull, copyRows, PagedSequence } from './paged-sequence.ts';
 
 export interface KvCacheOptions {
   readonly backend: Backend;
@@ -26,12 +25,16 @@ export function openKvCache({ backend, layout, contextLength, budget }: KvCacheO
 }
 
 /** Bytes that a cache holds once one sequence fills the context. */
-export function fullCacheBytes(pageBytes: number, contextLength: number): number {
-  return filledBytes(pageBytes, pagesFor(contextLength));
+export function fullCacheBytes(
+  layout: Pick<PageLayout, 'pageRows' | 'pageBytes'>,
+  contextLength: number,
+): number {
+  return filledBytes(layout.pageBytes, pagesFor(layout, contextLength));
 }
 
 class PagedCache implements KvCache {
   readonly contextLength: number;
+  readonly pageRows: number;
   readonly pageBytes: number;
   readonly #backend: Backend;
   readonly #partBytes: readonly number[];
@@ -39,10 +42,11 @@ class PagedCache implements KvCache {
 
   constructor(backend: Backend, budget: Budget, layout: PageLayout, contextLength: number) {
     this.contextLength = contextLength;
+    this.pageRows = layout.pageRows;
     this.pageBytes = layout.pageBytes;
     this.#backend = backend;
     this.#partBytes = layout.partBytes;
-    this.#pool = new PagePool(backend, budget, layout, pagesFor(contextLength));
+    this.#pool = new PagePool(backend, budget, layout, pagesFor(layout, contextLength));
   }
 
   get heldBytes(): number {
@@ -61,19 +65,19 @@ class PagedCache implements KvCache {
         `A sequence of ${own.committed} committed rows cannot share ${length}`,
       );
     }
-    const partialRows = length % pageRows;
+    const partialRows = length % this.pageRows;
     const partial = partialRows > 0 ? this.#pool.take() : undefined;
-    const pages = own.pages(Math.floor(length / pageRows));
+    const pages = own.pages(Math.floor(length / this.pageRows));
     for (const page of pages) this.#pool.hold(page);
     if (!partial) return { sequence: this.#sequence(pages, length), moves: [] };
-    const original = known(own.pages(pagesFor(length)).at(-1), 'last shared page');
+    const original = known(own.pages(this.#pool.pagesFor(length)).at(-1), 'last shared page');
     const moves = copyRows(original, partial, partialRows);
     return { sequence: this.#sequence([...pages, partial], length), moves };
   }
 
   async save(sequence: Sequence, sink: (page: Uint8Array) => Promise<void>): Promise<void> {
     const own = this.#own(sequence);
-    const pages = own.pages(pagesFor(own.committed));
+    const pages = own.pages(this.#pool.pagesFor(own.committed));
     for (const page of pages) this.#pool.hold(page);
     try {
       const bytes = new Uint8Array(this.pageBytes);
@@ -96,7 +100,7 @@ class PagedCache implements KvCache {
     const pages: Page[] = [];
     try {
       const bytes = new Uint8Array(this.pageBytes);
-      while (pages.length < pagesFor(length)) {
+      while (pages.length < this.#pool.pagesFor(length)) {
         await source(bytes);
         const page = this.#pool.take();
         pages.push(page);

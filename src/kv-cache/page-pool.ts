@@ -5,7 +5,7 @@ import { known, NearfieldError } from '../base/error.ts';
 import type { SpreadCacheLayout } from '../plan.ts';
 
 /** What the cache needs to know of a plan's layout. */
-export type PageLayout = Pick<SpreadCacheLayout, 'pageBytes' | 'strideBytes' | 'partBytes'>;
+export type PageLayout = Pick<SpreadCacheLayout, 'pageRows' | 'pageBytes' | 'strideBytes' | 'partBytes'>;
 
 /** Room for `pageRows` rows in all layers. */
 export interface Page {
@@ -39,6 +39,9 @@ const zeroBytesAtATime = 1 << 16;
 const slabPages = (pageBytes: number, pagesPerSequence: number): number =>
   Math.max(1, Math.min(pagesPerSequence, Math.floor(slabBytesWanted / pageBytes)));
 
+export const pagesFor = ({ pageRows }: Pick<PageLayout, 'pageRows'>, rows: number): number =>
+  Math.ceil(rows / pageRows);
+
 /** What a pool holds when one sequence has all its pages. */
 export function filledBytes(pageBytes: number, pagesPerSequence: number): number {
   const pages = slabPages(pageBytes, pagesPerSequence);
@@ -62,6 +65,15 @@ export class PagePool {
     this.#layout = layout;
     this.#pagesPerSlab = slabPages(pageBytes, pagesPerSequence);
     this.#zeros = new Uint8Array(Math.min(strideBytes, zeroBytesAtATime));
+  }
+
+  get pageRows(): number {
+    return this.#layout.pageRows;
+  }
+
+  /** Pages that hold so many rows. */
+  pagesFor(rows: number): number {
+    return pagesFor(this.#layout, rows);
   }
 
   get heldBytes(): number {

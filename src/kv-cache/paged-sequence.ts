@@ -1,14 +1,11 @@
 /** A sequence as a table of pages, its committed rows, and its pending ones. */
 import { NearfieldError } from '../base/error.ts';
 import type { CacheMoveRow, CacheRow, Sequence } from '../kv-cache.ts';
-import { pageRows } from '../plan.ts';
 import type { Page, PagePool } from './page-pool.ts';
 import { PendingRows, treeRowLimit } from './pending-rows.ts';
 
 const none: readonly number[] = Object.freeze([]);
 const noMoves: readonly CacheMoveRow[] = Object.freeze([]);
-
-export const pagesFor = (rows: number): number => Math.ceil(rows / pageRows);
 
 export class PagedSequence implements Sequence {
   readonly pageAddresses: number[];
@@ -54,13 +51,13 @@ export class PagedSequence implements Sequence {
   prepareToAppend(): readonly CacheMoveRow[] {
     this.#expectOpen();
     const row = this.#committed + this.#pending.count;
-    const page = this.#pages[Math.floor(row / pageRows)];
+    const page = this.#pages[Math.floor(row / this.#pool.pageRows)];
     if (page === undefined || page.holders === 1) {
       this.#dropReplacement();
       return noMoves;
     }
     this.#replacement ??= this.#pool.take();
-    return copyRows(page, this.#replacement, row % pageRows);
+    return copyRows(page, this.#replacement, row % this.#pool.pageRows);
   }
 
   reserve(rowCount: number): void {
@@ -75,7 +72,7 @@ export class PagedSequence implements Sequence {
     }
     const held = this.#pages.length;
     try {
-      while (this.#pages.length < pagesFor(end)) this.#providePage(this.#pages.length);
+      while (this.#pages.length < this.#pool.pagesFor(end)) this.#providePage(this.#pages.length);
     } catch (error) {
       this.#dropPages(held);
       throw error;
@@ -100,7 +97,7 @@ export class PagedSequence implements Sequence {
         `A tree has at most ${treeRowLimit} uncommitted rows; commit or forget some first`,
       );
     }
-    this.#providePage(Math.floor(cacheRow / pageRows));
+    this.#providePage(Math.floor(cacheRow / this.#pool.pageRows));
     const row = pending.count;
     pending.add(parentRow);
     return {
@@ -147,7 +144,7 @@ export class PagedSequence implements Sequence {
     this.#pending.truncate(Math.max(0, length - this.#committed));
     this.#committed = Math.min(this.#committed, length);
     this.#dropReplacement();
-    this.#dropPages(pagesFor(length));
+    this.#dropPages(this.#pool.pagesFor(length));
   }
 
   close(): void {
@@ -199,10 +196,10 @@ export class PagedSequence implements Sequence {
 
   #move(from: number, to: number): CacheMoveRow {
     return {
-      fromPage: this.pageAddresses[Math.floor(from / pageRows)] ?? 0,
-      fromRow: from % pageRows,
-      toPage: this.pageAddresses[Math.floor(to / pageRows)] ?? 0,
-      toRow: to % pageRows,
+      fromPage: this.pageAddresses[Math.floor(from / this.#pool.pageRows)] ?? 0,
+      fromRow: from % this.#pool.pageRows,
+      toPage: this.pageAddresses[Math.floor(to / this.#pool.pageRows)] ?? 0,
+      toRow: to % this.#pool.pageRows,
     };
   }
 

@@ -32,7 +32,7 @@ test('a page lies at one address in several memories, and is saved as one', asyn
     },
   } as unknown as Backend;
   const budget = openBudget();
-  const layout = { pageBytes: 384 * 4, partBytes: parts, strideBytes };
+  const layout = { pageRows: 128, pageBytes: 384 * 4, partBytes: parts, strideBytes };
   const cache = openKvCache({ backend, layout, contextLength: 512, budget });
   let page = 0;
   const restored = await cache.restore(300, async (bytes) => {

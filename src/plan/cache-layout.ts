@@ -4,8 +4,8 @@ import { known, NearfieldError } from '../base/error.ts';
 import type { CacheSpec, CacheType } from '../graph.ts';
 import type { Capability } from '../plan.ts';
 
-/** Rows of a page. A power of two: a row's page is `row >> 7`. */
-export const pageRows = 128;
+/** Rows that lie together within a page, and that attention takes at a time; a page is one block or several. */
+export const cacheBlockRows = 128;
 
 export interface PlacedCache extends CacheSpec {
   readonly type: CacheType;
@@ -16,6 +16,8 @@ export interface PlacedCache extends CacheSpec {
 }
 
 export interface CacheLayout {
+  /** Rows of a page: a power of two. */
+  readonly pageRows: number;
   /** Bytes of one page of all layers. */
   readonly pageBytes: number;
   readonly layers: readonly PlacedCache[];
@@ -27,25 +29,27 @@ export interface CacheLayout {
 export function cacheLayout(
   specs: readonly CacheSpec[],
   type: CacheType,
+  pageRows: number,
   {
     backend,
     alignmentBytes,
-    cachePageBytes,
-  }: Pick<Capability, 'backend' | 'alignmentBytes' | 'cachePageBytes'>,
+    cacheBlockBytes,
+  }: Pick<Capability, 'backend' | 'alignmentBytes' | 'cacheBlockBytes'>,
 ): CacheLayout {
   let pageBytes = 0;
   const layers = specs.map((spec): PlacedCache => {
     const offsetBytes = pageBytes;
-    const bytes = cachePageBytes(spec, type);
-    if (bytes === undefined) {
+    const blockBytes = cacheBlockBytes(spec, type);
+    if (blockBytes === undefined) {
       throw new NearfieldError(
         'unsupported',
         `The ${backend} backend cannot keep keys of ${spec.keySize} and values of ${spec.valueSize} numbers as ${type}`,
       );
     }
+    const bytes = (pageRows / cacheBlockRows) * blockBytes;
     pageBytes += Math.ceil(bytes / alignmentBytes) * alignmentBytes;
     return { ...spec, type, offsetBytes, bytes };
   });
   const byLayer = new Map(layers.map((entry) => [entry.layer, entry]));
-  return { pageBytes, layers, of: (layer) => known(byLayer.get(layer), `cache of layer ${layer}`) };
+  return { pageRows, pageBytes, layers, of: (layer) => known(byLayer.get(layer), `cache of layer ${layer}`) };
 }

@@ -12,7 +12,6 @@ import {
 import type { Capability, Kernel, Operand, Plan, PlannedBuffer, Segment, StorageForm } from '../plan.ts';
 import { addDims, tensorBytes } from '../tensor.ts';
 import { layOutArena } from './arena.ts';
-import { pageRows } from './cache-layout.ts';
 import { fuseSegment, type GraphView, type Group } from './fuse.ts';
 import { addressablePages, type Spread, spreadCache, spreadLayers, together } from './spread.ts';
 
@@ -24,7 +23,7 @@ export interface PlanOptions {
   /** Values somebody wants to look at: kept whole, never fused away. */
   readonly observed?: readonly Value[];
   /**
-   * Rows of cache that are to have room beside the weights. Where one memory of the machine does not hold both, the
+   * Rows of cache that are to have room beside the weights; pages are not longer. Where one memory of the machine does not hold both, the
    * layers are spread over the fewest that do, or, where none do, that hold a half of the rows, a quarter…
    * Without it everything is in one memory.
    */
@@ -51,7 +50,7 @@ export function makePlan(graph: Graph, capability: Capability, options: PlanOpti
   }
   const plan = planOver(together, graph, capability, options);
   const { addressableBytes, mostMemories } = capability;
-  const wanted = Math.ceil((options.cacheRows ?? 0) / pageRows);
+  const wanted = Math.ceil((options.cacheRows ?? 0) / plan.cache.pageRows);
   if (addressablePages(plan, capability) >= wanted) return plan;
   for (let pages = wanted; pages > 0; pages = Math.floor(pages / 2)) {
     const bytes = known(plan.weightBytes[0], 'memory') + pages * plan.cache.pageBytes;
@@ -65,6 +64,7 @@ export function makePlan(graph: Graph, capability: Capability, options: PlanOpti
 }
 
 function planOver(spread: Spread, graph: Graph, capability: Capability, options: PlanOptions): Plan {
+  const { cacheType = 'f32', cacheRows = Number.POSITIVE_INFINITY } = options;
   const observed = new Set(options.observed);
   const pieces = cutSegments(graph, options.cut ?? 'stages', spread);
   const readers = readersByValue(graph);
@@ -100,7 +100,7 @@ function planOver(spread: Spread, graph: Graph, capability: Capability, options:
     arenaBytes,
     logits: operand(graph.logits, capability.form),
     argmax: operand(graph.argmax, capability.form),
-    cache: spreadCache(graph.caches, options.cacheType ?? 'f32', capability, spread),
+    cache: spreadCache(graph.caches, cacheType, capability, spread, cacheRows),
     buffers,
   };
 }

@@ -46,7 +46,9 @@ export function printPlan(plan: Plan): string {
     `arena: ${plan.arenaBytes} = ${bytesAtBounds(plan.arenaBytes)} bytes; apart the buffers would take ${apart}`,
   );
   lines.push(`reuse saves ${apart - arena} bytes (${((1 - arena / Math.max(1, apart)) * 100).toFixed(1)} %)`);
-  lines.push(`cache: ${cache.pageBytes} bytes a page of 128 rows over ${cache.layers.length} layers`);
+  lines.push(
+    `cache: ${cache.pageBytes} bytes a page of ${cache.pageRows} rows over ${cache.layers.length} layers`,
+  );
   if (weightBytes.length > 1) {
     weightBytes.forEach((bytes, memory) => {
       lines.push(

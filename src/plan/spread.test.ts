@@ -22,7 +22,8 @@ const capabilityWith = (addressableBytes: number, mostMemories = 8): Capability 
   patterns: [],
   reads: () => capabilityWith(0).form,
   writes: () => [capabilityWith(0).form],
-  cachePageBytes: () => kilobyte,
+  cacheBlockBytes: () => kilobyte,
+  cachePageRows: () => 128,
   packedBytes: ({ shape }) => shape.reduce<number>((product, size) => product * Number(size), 1) * kilobyte,
   roundoff: () => ({ unit: 0, operand: 0, operandGroup: 1, weight: 0, elementary: 0 }),
 });

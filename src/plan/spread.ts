@@ -6,7 +6,7 @@ import { known } from '../base/error.ts';
 import type { CacheSpec, CacheType, WeightValue } from '../graph.ts';
 import type { Capability, Plan } from '../plan.ts';
 import { dimBounds, evaluateDim } from '../tensor.ts';
-import { type CacheLayout, cacheLayout } from './cache-layout.ts';
+import { type CacheLayout, cacheBlockRows, cacheLayout } from './cache-layout.ts';
 
 export interface Spread {
   readonly memories: number;
@@ -75,19 +75,26 @@ export interface SpreadCacheLayout extends CacheLayout {
   readonly strideBytes: number;
 }
 
-/** Offsets of layers count from the page's address in their own memory. */
+/**
+ * Offsets of layers count from the page's address in their own memory. A page has no more rows than are `wanted` in all,
+ * but for the last block's.
+ */
 export function spreadCache(
   specs: readonly CacheSpec[],
   type: CacheType,
   capability: Capability,
   { memories, memoryOf }: Spread,
+  wanted: number,
 ): SpreadCacheLayout {
+  let pageRows = capability.cachePageRows(specs, type);
+  while (pageRows > cacheBlockRows && pageRows / 2 >= wanted) pageRows /= 2;
   const parts = Array.from({ length: memories }, (_, memory) => {
     const inside = specs.filter(({ layer }) => memoryOf(layer) === memory);
-    return cacheLayout(inside, type, capability);
+    return cacheLayout(inside, type, pageRows, capability);
   });
   const partBytes = parts.map(({ pageBytes }) => pageBytes);
   return {
+    pageRows,
     pageBytes: partBytes.reduce((sum, size) => sum + size, 0),
     layers: parts.flatMap(({ layers }) => layers),
     of: (layer) => known(parts[memoryOf(layer)], 'memory').of(layer),

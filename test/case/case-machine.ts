@@ -9,7 +9,7 @@ import {
 } from '../../src/backend.ts';
 import { known } from '../../src/base/error.ts';
 import type { Stage, Value, WeightValue } from '../../src/graph.ts';
-import { type Operand, type Plan, pageRows } from '../../src/plan.ts';
+import type { Operand, Plan } from '../../src/plan.ts';
 import { evaluateDim } from '../../src/tensor.ts';
 import type { CaseStep } from './timeline.ts';
 
@@ -51,6 +51,7 @@ export class CaseMachine {
       sequences: this.#pages.length,
       moves: most((step) => step.moves?.length ?? 0),
       pages: this.#pages.flat().length,
+      pageRows: plan.cache.pageRows,
     });
     this.#step = this.#region(this.#block.bytes.length, 'case step');
   }
@@ -116,7 +117,7 @@ export class CaseMachine {
       for (const { toSequence, toRow } of moves) need(toSequence, toRow);
     }
     const pages: Region[][] = rowsOf.map(() => []);
-    const { pageBytes } = this.plan.cache;
+    const { pageBytes, pageRows } = this.plan.cache;
     if (pageBytes === 0) return pages;
     for (let page = Math.ceil(Math.max(...rowsOf) / pageRows) - 1; page >= 0; page--) {
       rowsOf.forEach((rows, sequence) => {

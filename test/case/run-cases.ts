@@ -49,7 +49,7 @@ export async function runCase(
     const skipped = `the ${capability.backend} backend does not support ${JSON.stringify(refused.operation)}`;
     return { name, problems: [], patterns: new Set(), skipped };
   }
-  const unkept = graph.caches.find((spec) => capability.cachePageBytes(spec, cacheType) === undefined);
+  const unkept = graph.caches.find((spec) => capability.cacheBlockBytes(spec, cacheType) === undefined);
   if (unkept) {
     const skipped = `the ${capability.backend} backend does not keep keys of ${unkept.keySize} as ${cacheType}`;
     return { name, problems: [], patterns: new Set(), skipped };

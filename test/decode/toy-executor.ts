@@ -17,7 +17,8 @@ import {
   openKvCache,
   type Sequence,
 } from '../../src/kv-cache.ts';
-import { pageRows } from '../../src/plan.ts';
+
+const pageRows = 128;
 
 export interface ToyOptions {
   readonly vocabularySize: number;
@@ -58,7 +59,7 @@ export class ToyExecutor implements Executor {
     this.maxSelected = options.maxSelected ?? 64;
     this.contextLength = options.contextLength ?? 1 << 16;
     const pageBytes = pageRows * rowWords * 4;
-    const layout = { pageBytes, strideBytes: pageBytes, partBytes: [pageBytes] } as const;
+    const layout = { pageRows, pageBytes, strideBytes: pageBytes, partBytes: [pageBytes] } as const;
     this.cache = openKvCache({
       backend: this.#memory(),
       layout,

@@ -8,7 +8,7 @@ import type { Select, StepRow, TraceEvent } from '../../src/executor.ts';
 import type { Sequence } from '../../src/kv-cache.ts';
 import { makePlan } from '../../src/plan.ts';
 import { openBudget } from '../../src/weights.ts';
-import { chainOf, feed, openTinyEngine } from '../fixture/open-executor.ts';
+import { chainOf, feed, openTinyEngine, type TinyEngine } from '../fixture/open-executor.ts';
 import { openTinyModel, tinyShapeNames } from '../fixture/tiny-model.ts';
 
 const vocabulary = 288;
@@ -202,7 +202,10 @@ for (const name of backendNames) {
   });
 
   test(`${name}: a shared beginning goes on like one computed anew`, { skip }, async () => {
-    const engine = await openTinyEngine(name);
+    for (const cacheRows of [128, 512]) await sharesBeginnings(await openTinyEngine(name, { cacheRows }));
+  });
+
+  async function sharesBeginnings(engine: TinyEngine): Promise<void> {
     const { executor, cache } = engine;
     const first = cache.openSequence();
     await feed(executor, first, prompt);
@@ -215,7 +218,8 @@ for (const name of backendNames) {
       for (const each of [sequence, plain]) each.close();
     }
     // Cut back into the shared page: it gets a page of its own, the other keeps what it had.
-    const { sequence: second } = cache.share(first, 128);
+    const { sequence: second, moves: copies } = cache.share(first, 128);
+    await executor.move(copies);
     second.forget(100);
     const plain = cache.openSequence();
     await feed(executor, plain, prompt.slice(0, 100));
@@ -224,7 +228,7 @@ for (const name of backendNames) {
     await feed(executor, unshared, prompt);
     assert.deepEqual(await feed(executor, first, [3]), await feed(executor, unshared, [3]));
     await engine.close();
-  });
+  }
 
   test(`${name}: a saved sequence goes on in another cache`, { skip }, async () => {
     const engine = await openTinyEngine(name);

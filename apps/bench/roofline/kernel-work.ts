@@ -1,6 +1,6 @@
 /** What a kernel of a plan has to move and to compute at least, from the plan alone. */
 import type { GraphNode, WeightValue } from '../../../src/graph.ts';
-import { type CacheLayout, type Capability, type Kernel, pageRows } from '../../../src/plan.ts';
+import type { CacheLayout, Capability, Kernel } from '../../../src/plan.ts';
 import { evaluateDim } from '../../../src/tensor.ts';
 
 export interface KernelWork {
@@ -51,7 +51,7 @@ const rowsOf = (node: GraphNode, symbols: readonly number[]): number =>
   evaluateDim(node.output.type.shape[0] ?? 1, symbols);
 
 function cacheBytes({ operation }: GraphNode, cache: CacheLayout, rows: number): number {
-  return operation.op === 'attention' ? (rows * cache.of(operation.layer).bytes) / pageRows : 0;
+  return operation.op === 'attention' ? (rows * cache.of(operation.layer).bytes) / cache.pageRows : 0;
 }
 
 function weightBytes(node: GraphNode, capability: Capability, symbols: readonly number[]): number {

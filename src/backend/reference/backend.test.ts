@@ -125,7 +125,7 @@ async function openProgram(depth: number) {
   const plan = makePlan(graph, backend.describe());
   const segment = known(plan.segments[0], 'body');
   const program = backend.prepare(segment, plan);
-  const block = new StepBlock({ rows: 64, selected: 1, sequences: 1, moves: 1, pages: 1 });
+  const block = new StepBlock({ rows: 64, selected: 1, sequences: 1, moves: 1, pages: 1, pageRows: 128 });
   block.addSequence([], 0);
   for (let row = 0; row < 64; row++) {
     block.addRow({

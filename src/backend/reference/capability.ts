@@ -1,6 +1,6 @@
 /** What the reference backend tells the planner: every operation, no fusion, float64 everywhere. */
-import type { Capability, StorageForm } from '../../plan.ts';
-import { cachePageBytes } from './layer-cache.ts';
+import { type Capability, cacheBlockRows, type StorageForm } from '../../plan.ts';
+import { cacheBlockBytes } from './layer-cache.ts';
 import { hasOperation } from './op-table.ts';
 import { packedBytes, packingBytes } from './weight.ts';
 
@@ -14,10 +14,11 @@ export const capability: Capability = {
   patterns: [],
   reads: () => f64,
   writes: () => [f64],
-  cachePageBytes: (spec, type) =>
+  cachePageRows: () => cacheBlockRows,
+  cacheBlockBytes: (spec, type) =>
     type === 'q8_0' && (spec.keySize % 32 !== 0 || spec.valueSize % 32 !== 0)
       ? undefined
-      : cachePageBytes(spec),
+      : cacheBlockBytes(spec),
   packedBytes,
   packedLayout: 'reference 1',
   programBytes: () => 0,

@@ -1,7 +1,7 @@
-/** One layer's keys and values in the pages of a step. A page holds, per layer, keys [128, heads · keySize] and then values [128, heads · valueSize], float64. */
+/** One layer's keys and values in the pages of a step. A page is one block; it holds, per layer, keys [128, heads · keySize] and then values [128, heads · valueSize], float64. */
 import { known } from '../../base/error.ts';
 import type { CacheSpec } from '../../graph.ts';
-import { type PlacedCache, pageRows } from '../../plan.ts';
+import { cacheBlockRows, type PlacedCache } from '../../plan.ts';
 import { roundCached } from './round-cached.ts';
 import type { StepTables } from './step-tables.ts';
 
@@ -13,8 +13,8 @@ export interface LayerCache {
   write(sequence: number, cacheRow: number, key: Float64Array, value: Float64Array): void;
 }
 
-export function cachePageBytes(spec: CacheSpec): number {
-  return pageRows * spec.keyValueHeadCount * (spec.keySize + spec.valueSize) * 8;
+export function cacheBlockBytes(spec: CacheSpec): number {
+  return cacheBlockRows * spec.keyValueHeadCount * (spec.keySize + spec.valueSize) * 8;
 }
 
 /** `offsetBytes`: where the layer lies inside a page. */
@@ -24,15 +24,15 @@ export function layerCache(spec: PlacedCache, step: StepTables): LayerCache {
   const view = (sequence: number, cacheRow: number, firstValue: number, width: number) => {
     const { pages } = known(step.sequences[sequence], `sequence ${sequence}`);
     const { buffer, offsetBytes } = known(
-      pages[Math.floor(cacheRow / pageRows)],
+      pages[Math.floor(cacheRow / cacheBlockRows)],
       `page of cache row ${cacheRow}`,
     );
-    const value = firstValue + (cacheRow % pageRows) * width;
+    const value = firstValue + (cacheRow % cacheBlockRows) * width;
     return new Float64Array(buffer, offsetBytes + spec.offsetBytes + value * 8, width);
   };
   const key = (sequence: number, cacheRow: number) => view(sequence, cacheRow, 0, keyWidth);
   const value = (sequence: number, cacheRow: number) =>
-    view(sequence, cacheRow, pageRows * keyWidth, valueWidth);
+    view(sequence, cacheRow, cacheBlockRows * keyWidth, valueWidth);
   const put = (target: Float64Array, row: Float64Array) => {
     target.set(row);
     roundCached(spec.type, target);

@@ -19,7 +19,7 @@ import { quantizeRow } from './quantize';
 import { BLOCK, BLOCK_COUNTS, BLOCK_PAGES, COUNTS, FACTORS, MAXIMA, QUERIES, RESULT, SCORES, SUMS } from './attention-scratch';
 import { COMPACT, LARGEST, PLACES, TOTALS } from './attention-scratch';
 import { clear, copy, exponential, multiplyAdd, sumLanes } from './simd';
-import { committedOf, maskOf, pageOf, rowRecord, sequenceOf, sequenceRecord, visibleOf } from './step';
+import { blockOf, committedOf, maskOf, rowRecord, sequenceOf, sequenceRecord, visibleOf } from './step';
 
 /** Queries of a tile. */
 const MOST: i32 = 8;
@@ -68,7 +68,6 @@ function attend(args: usize, scratch: usize, first: i32, rows: i32, head: i32, f
   const step = <usize>load<u32>(args, 4);
   const window = load<i32>(args, 32);
   const type = load<i32>(args, 28);
-  const headOffset = <usize>load<u32>(args, 8) + <usize>head * headBytes(type, load<i32>(args, 20), load<i32>(args, 24));
   const queries = rows * heads;
   loadQueries(args, scratch, first, rows, firstHead, heads);
   const sequence = sequenceRecord(step, sequenceOf(rowRecord(step, first)));
@@ -95,19 +94,27 @@ function attend(args: usize, scratch: usize, first: i32, rows: i32, head: i32, f
   const shared = tree ? visible & ~127 : longest;
   for (let start = begin; start < shared; start += 128) {
     const count = min(128, longest - start);
-    store<u32>(scratch + BLOCK_PAGES, <u32>(pageOf(step, sequence, start) + headOffset));
+    store<u32>(scratch + BLOCK_PAGES, <u32>headBlock(args, sequence, start, head));
     store<i32>(scratch + BLOCK_COUNTS, count);
     score(args, scratch, 1, 0, queries);
     for (let r = 0; r < rows; r++) softmaxRow(args, scratch, r, heads, start, count, 0);
     weigh(args, scratch, 1, 0, queries);
   }
-  if (tree) for (let r = 0; r < rows; r++) attendOwn(args, scratch, first + r, r, heads, sequence, headOffset, shared);
+  if (tree) for (let r = 0; r < rows; r++) attendOwn(args, scratch, first + r, r, heads, sequence, head, shared);
   storeResults(args, scratch, first, rows, firstHead, heads);
+}
+
+/** Where a head's keys and values of the block around a cache row lie. */
+// @ts-ignore: decorator
+@inline
+function headBlock(args: usize, sequence: usize, cacheRow: i32, head: i32): usize {
+  const bytes = headBytes(load<i32>(args, 28), load<i32>(args, 20), load<i32>(args, 24));
+  return blockOf(<usize>load<u32>(args, 4), sequence, cacheRow, <usize>load<u32>(args, 8), <usize>head, bytes);
 }
 
 /** The blocks of one row of a tree from `from` on: the rest of its prefix, then the rows of its mask. */
 function attendOwn(
-  args: usize, scratch: usize, row: i32, r: i32, heads: i32, sequence: usize, headOffset: usize, from: i32,
+  args: usize, scratch: usize, row: i32, r: i32, heads: i32, sequence: usize, head: i32, from: i32,
 ): void {
   const step = <usize>load<u32>(args, 4);
   const window = load<i32>(args, 32);
@@ -133,7 +140,8 @@ function attendOwn(
     if (window > 0 && start + 128 <= seen - window) continue;
     const pages = (last >> 7) + 1;
     for (let page = 0; page < pages; page++) {
-      store<u32>(scratch + BLOCK_PAGES + (<usize>page << 2), <u32>(pageOf(step, sequence, (firstPage + page) << 7) + headOffset));
+      const address = headBlock(args, sequence, (firstPage + page) << 7, head);
+      store<u32>(scratch + BLOCK_PAGES + (<usize>page << 2), <u32>address);
       store<i32>(scratch + BLOCK_COUNTS + (<usize>page << 2), min(128, last + 1 - (page << 7)));
     }
     const q = r * heads;

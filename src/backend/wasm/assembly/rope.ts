@@ -1,7 +1,7 @@
 /** Rotary embedding and the cache write. Angles are computed once a step, in float64, for every layer to use. */
 import { headBytes, moveHead, writeHead } from './cache';
 import { claim } from './machine';
-import { cacheRowOf, pageOf, positionOf, rowRecord, sequenceOf, sequenceRecord } from './step';
+import { blockOf, cacheRowOf, positionOf, rowRecord, sequenceOf, sequenceRecord } from './step';
 
 /** Tape entry: [rows, step, pairs, frequencies (float64), magnitude, out]: per row and pair a cosine and a sine. */
 export function ropeTable(args: usize): void {
@@ -76,14 +76,16 @@ function writeRow(args: usize, row: i32, keys: usize): void {
   const type = load<i32>(args, 24);
   const record = rowRecord(step, row);
   const cacheRow = cacheRowOf(record);
-  const page = pageOf(step, sequenceRecord(step, sequenceOf(record)), cacheRow) + <usize>load<u32>(args, 8);
+  const sequence = sequenceRecord(step, sequenceOf(record));
+  const layer = <usize>load<u32>(args, 8);
   const bytes = headBytes(type, keySize, valueSize);
   const key = keys + <usize>row * <usize>(heads * keySize) * 4;
   const value = <usize>load<u32>(args, 32) + <usize>row * <usize>(heads * valueSize) * 4;
   for (let head: usize = 0; head < <usize>heads; head++) {
     const from = key + head * <usize>keySize * 4;
     const values = value + head * <usize>valueSize * 4;
-    writeHead(type, page + head * bytes, <usize>(cacheRow & 127), from, values, keySize, valueSize);
+    const block = blockOf(step, sequence, cacheRow, layer, head, bytes);
+    writeHead(type, block, <usize>(cacheRow & 127), from, values, keySize, valueSize);
   }
 }
 
@@ -127,14 +129,13 @@ export function cacheMove(args: usize): void {
   const type = load<i32>(args, 24);
   const bytes = headBytes(type, keySize, valueSize);
   for (let head = claim(heads); head < heads; head = claim(heads)) {
-    const place = layer + <usize>head * bytes;
     const moves = load<i32>(step, 12);
     let move = step + (<usize>load<u32>(step, 28) << 2);
     for (let i = 0; i < moves; i++) {
       const fromRow = load<i32>(move, 4);
       const toRow = load<i32>(move, 12);
-      const from = pageOf(step, sequenceRecord(step, load<i32>(move)), fromRow) + place;
-      const to = pageOf(step, sequenceRecord(step, load<i32>(move, 8)), toRow) + place;
+      const from = blockOf(step, sequenceRecord(step, load<i32>(move)), fromRow, layer, <usize>head, bytes);
+      const to = blockOf(step, sequenceRecord(step, load<i32>(move, 8)), toRow, layer, <usize>head, bytes);
       moveHead(type, from, <usize>(fromRow & 127), to, <usize>(toRow & 127), keySize, valueSize);
       move += 16;
     }

@@ -51,12 +51,16 @@ export function committedOf(sequence: usize): i32 {
   return load<i32>(sequence, 8);
 }
 
-/** Byte address of the page that holds a cache row. */
+/** Byte address of a cache row's block of 128 rows, as one head of a layer has it; a head's blocks of a page lie together. */
 // @ts-ignore: decorator
 @inline
-export function pageOf(step: usize, sequence: usize, cacheRow: i32): usize {
+export function blockOf(step: usize, sequence: usize, cacheRow: i32, layer: usize, head: usize, blockBytes: usize): usize {
   const table = step + (<usize>load<u32>(sequence) << 2);
-  return <usize>load<u32>(table + (<usize>(cacheRow >> 7) << 2)) << 2;
+  const shift = load<i32>(step, 36);
+  const page = <usize>load<u32>(table + (<usize>(cacheRow >> shift) << 2)) << 2;
+  const blocks: usize = 1 << (shift - 7);
+  const block = <usize>(cacheRow >> 7) & (blocks - 1);
+  return page + layer + (head * blocks + block) * blockBytes;
 }
 
 export function selectedRow(step: usize, index: i32): i32 {
