@@ -70,7 +70,7 @@ export async function estimateSpeculation(
       ...(assets ? { assets } : {}),
     });
     const backend = opened.add(await open, (machine) => machine.close());
-    const planned = { cacheType };
+    const planned = { cacheType, ...(contextLength === undefined ? {} : { contextRows: contextLength }) };
     const [plan, draftPlan] = [target, small].map(({ graph }) =>
       makePlan(graph, backend.describe(), planned),
     );

@@ -84,7 +84,7 @@ function attempt(request: StreamRequest, maxRows: number, contextLength: number)
   const graph = model.build({
     ...{ maxRows, maxSelected: Math.min(maxRows, selectedRows), contextLength },
   });
-  const plan = makePlan(graph, capability, { cacheType, cut: 'layers' });
+  const plan = makePlan(graph, capability, { cacheType, cut: 'layers', contextRows: contextLength });
   const laterBytes =
     workspaceBytes(plan, contextLength) +
     capability.programBytes(plan) +

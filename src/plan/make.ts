@@ -23,11 +23,13 @@ export interface PlanOptions {
   /** Values somebody wants to look at: kept whole, never fused away. */
   readonly observed?: readonly Value[];
   /**
-   * Rows of cache that are to have room beside the weights; pages are not longer. Where one memory of the machine does not hold both, the
+   * Rows of cache that are to have room beside the weights. Where one memory of the machine does not hold both, the
    * layers are spread over the fewest that do, or, where none do, that hold a half of the rows, a quarter…
    * Without it everything is in one memory.
    */
   readonly cacheRows?: number;
+  /** Rows of the longest sequence, `cacheRows` unless said: pages are not longer. */
+  readonly contextRows?: number;
 }
 
 /** Order of the stages of one step; `commit` runs on its own. */
@@ -64,7 +66,7 @@ export function makePlan(graph: Graph, capability: Capability, options: PlanOpti
 }
 
 function planOver(spread: Spread, graph: Graph, capability: Capability, options: PlanOptions): Plan {
-  const { cacheType = 'f32', cacheRows = Number.POSITIVE_INFINITY } = options;
+  const { cacheType = 'f32', cacheRows = Number.POSITIVE_INFINITY, contextRows = cacheRows } = options;
   const observed = new Set(options.observed);
   const pieces = cutSegments(graph, options.cut ?? 'stages', spread);
   const readers = readersByValue(graph);
@@ -100,7 +102,7 @@ function planOver(spread: Spread, graph: Graph, capability: Capability, options:
     arenaBytes,
     logits: operand(graph.logits, capability.form),
     argmax: operand(graph.argmax, capability.form),
-    cache: spreadCache(graph.caches, cacheType, capability, spread, cacheRows),
+    cache: spreadCache(graph.caches, cacheType, capability, spread, contextRows),
     buffers,
   };
 }

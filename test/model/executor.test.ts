@@ -202,7 +202,7 @@ for (const name of backendNames) {
   });
 
   test(`${name}: a shared beginning goes on like one computed anew`, { skip }, async () => {
-    for (const cacheRows of [128, 512]) await sharesBeginnings(await openTinyEngine(name, { cacheRows }));
+    for (const contextRows of [128, 512]) await sharesBeginnings(await openTinyEngine(name, { contextRows }));
   });
 
   async function sharesBeginnings(engine: TinyEngine): Promise<void> {
