@@ -11,7 +11,7 @@ export { copyOfMetadata, type GgufTensor, writeGguf } from './checkpoint/gguf-wr
 export { containerNames, openCheckpoint } from './checkpoint/open.ts';
 export { identifyCheckpoint, onParts, steadyCheckpoint } from './checkpoint/same-file.ts';
 export type { CheckpointFile, CheckpointInput, OpenCheckpointOptions } from './checkpoint/source.ts';
-export { spoolCheckpoint } from './checkpoint/spool.ts';
+export { spoolCheckpoint, storeCheckpoint, storedNames } from './checkpoint/spool.ts';
 
 /** Random access to bytes that may be remote. Implementations: local file, Blob, HTTP range, memory. */
 export interface ByteSource {

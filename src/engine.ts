@@ -18,6 +18,19 @@ import type { TraceEvent } from './executor.ts';
 import type { CacheType } from './graph.ts';
 
 export type { ChatMessage } from './engine/chat.ts';
+export {
+  clearCache,
+  deleteKeptModel,
+  type KeepOptions,
+  type KeepProgress,
+  type KeptModel,
+  type KeptOptions,
+  keepModel,
+  listKeptModels,
+  openKeptModel,
+  type StoreUsage,
+  storeUsage,
+} from './engine/keep.ts';
 export { loadEngine } from './engine/load.ts';
 export {
   type EstimateOptions,

@@ -18,6 +18,19 @@ export interface Store {
   begin(name: string, signal?: AbortSignal): Promise<StoredDraft>;
   /** Bytes that may still be written; undefined where the host does not tell. */
   roomBytes(): Promise<number | undefined>;
+  /** All files, finished or begun. */
+  list(): Promise<readonly StoredEntry[]>;
+  /** What `openCheckpoint` takes for a finished file, on a page, too: a path or a Blob. Undefined where there is none. */
+  locate(name: string): Promise<string | Blob | undefined>;
+  /** Removes the file of that name, finished or begun, where there is one. Rejects with `io` while it is in use. */
+  remove(name: string): Promise<void>;
+}
+
+export interface StoredEntry {
+  readonly name: string;
+  readonly byteLength: number;
+  /** False for one that was begun and not finished. */
+  readonly isWhole: boolean;
 }
 
 export interface StoredFile {

@@ -23,9 +23,36 @@ export interface SpoolOptions {
 export async function spoolCheckpoint(
   checkpoint: Checkpoint,
   store: Store,
-  { signal, onProgress }: SpoolOptions = {},
+  options: SpoolOptions = {},
 ): Promise<Checkpoint> {
   if (checkpoint.parts.every((part) => !part.isRemote)) return checkpoint;
+  return copyParts(checkpoint, store, (part) => part.isRemote === true, options);
+}
+
+/**
+ * Copies all files of the checkpoint to the store, local ones too, under the names that `storedNames` gives, where
+ * `spoolCheckpoint` finds them as well. Throws as that does.
+ */
+export async function storeCheckpoint(
+  checkpoint: Checkpoint,
+  store: Store,
+  options: SpoolOptions = {},
+): Promise<void> {
+  const copy = await copyParts(checkpoint, store, () => true, options);
+  await copy.close();
+}
+
+/** Names that copies of the checkpoint's files have in a store, in the order of its parts, whether they are there or not. */
+export function storedNames(checkpoint: Checkpoint, signal?: AbortSignal): Promise<string[]> {
+  return Promise.all(checkpoint.parts.map((part) => storedName(part, signal)));
+}
+
+async function copyParts(
+  checkpoint: Checkpoint,
+  store: Store,
+  isCopied: (part: ByteSource) => boolean,
+  { signal, onProgress }: SpoolOptions,
+): Promise<Checkpoint> {
   const totalBytes = checkpoint.byteLength;
   const parts: ByteSource[] = [];
   const copies: ByteSource[] = [];
@@ -36,7 +63,7 @@ export async function spoolCheckpoint(
   try {
     for (const part of checkpoint.parts) {
       const report = (bytes: number): void => onProgress?.({ loadedBytes: before + bytes, totalBytes });
-      const local = part.isRemote ? await copyOf(part, store, signal, report) : part;
+      const local = isCopied(part) ? await copyOf(part, store, signal, report) : part;
       if (local !== part) copies.push(local);
       parts.push(local);
       before += part.byteLength;
@@ -55,7 +82,7 @@ async function copyOf(
   signal: AbortSignal | undefined,
   report: (bytes: number) => void,
 ): Promise<ByteSource> {
-  const name = `file-${await identityOf(source, signal)}`;
+  const name = await storedName(source, signal);
   const before = await openWhole(source, store, name);
   if (before) return before;
   const draft = await store.begin(name, signal);
@@ -83,7 +110,7 @@ async function copyOf(
   }
 }
 
-async function identityOf(source: ByteSource, signal: AbortSignal | undefined): Promise<string> {
+async function storedName(source: ByteSource, signal: AbortSignal | undefined): Promise<string> {
   const stamp = await source.stamp?.();
   const text = new TextEncoder().encode(`${source.name}\n${source.byteLength}\n${stamp ?? ''}`);
   const samples = stamp === undefined ? 3 : 0;
@@ -95,7 +122,7 @@ async function identityOf(source: ByteSource, signal: AbortSignal | undefined): 
     const start = text.length + sample * length;
     await source.readInto(offset, bytes.subarray(start, start + length), signal);
   }
-  return (await sha256(bytes, 'Copies of files are kept')).slice(0, 40);
+  return `file-${(await sha256(bytes, 'Copies of files are kept')).slice(0, 40)}`;
 }
 
 async function openWhole(source: ByteSource, store: Store, name: string): Promise<ByteSource | undefined> {

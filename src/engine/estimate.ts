@@ -31,7 +31,7 @@ export interface EstimateOptions
     | 'headers'
     | 'signal'
   > {
-  /** Bytes the process holds now; asked once everything but the weights is open. Without it the baseline counts as 0. */
+  /** Bytes the process holds now; asked once everything but the weights is open. Without it, and on a page, the baseline is 0. */
   readonly residentBytes?: () => number;
   /** Bytes of memory the process may come to hold in all. */
   readonly availableBytes?: number;

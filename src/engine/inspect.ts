@@ -3,7 +3,7 @@ import { type ModelDescription, openModel } from '../architecture.ts';
 import { type BackendName, openBackend } from '../backend.ts';
 import { NearfieldError } from '../base/error.ts';
 import { type Checkpoint, type MetadataValue, openCheckpoint, type TensorEntry } from '../checkpoint.ts';
-import type { ModelInput } from '../engine.ts';
+import type { AssetPaths, ModelInput } from '../engine.ts';
 import type { CacheType } from '../graph.ts';
 import { makePlan, printPlan } from '../plan.ts';
 import { openTokenizer } from '../tokenizer.ts';
@@ -16,6 +16,7 @@ export interface InspectOptions {
   /** Prompt rows of one pass, for the plan; default 512. */
   readonly chunkRows?: number;
   readonly cacheType?: CacheType;
+  readonly assets?: AssetPaths;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
@@ -107,7 +108,9 @@ async function inspectCheckpoint(checkpoint: Checkpoint, options: InspectOptions
   const tokenizer = await attempt(() => openTokenizer(metadata));
   const plan = await attempt(async () => {
     if (options.plan === undefined || !model) return undefined;
-    const backend = await openBackend(options.plan === 'auto' ? defaultBackend : options.plan);
+    const { assets } = options;
+    const name = options.plan === 'auto' ? defaultBackend : options.plan;
+    const backend = await openBackend(name, assets ? { assets } : {});
     try {
       const maxRows = options.chunkRows ?? defaultChunkRows;
       const graph = model.build({ maxRows, maxSelected: Math.min(maxRows, selectedRows) });

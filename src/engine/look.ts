@@ -1,5 +1,10 @@
-/** Looking at a model without loading it. The code for it is fetched when it is asked for: most pages never do. */
+/**
+ * Looking at a model without loading it. The code for it is fetched when it is asked for: most programs never do. A page has
+ * a worker do it.
+ */
+import { isPage } from '../base/platform.ts';
 import type { ModelInput } from '../engine.ts';
+import { askWorker } from './channel/ask-worker.ts';
 import type { EstimateOptions, ModelEstimate } from './estimate.ts';
 import type { SpeculationEstimate } from './estimate-speculation.ts';
 import type { InspectOptions, ModelInspection } from './inspect.ts';
@@ -13,6 +18,7 @@ export async function inspectModel(
   input: ModelInput,
   options: InspectOptions = {},
 ): Promise<ModelInspection> {
+  if (isPage) return askWorker('inspect', input, options);
   return (await import('./inspect.ts')).inspectModel(input, options);
 }
 
@@ -21,6 +27,8 @@ export async function estimateModel(
   input: ModelInput,
   options: EstimateOptions = {},
 ): Promise<ModelEstimate> {
+  const { residentBytes: _, ...carried } = options;
+  if (isPage) return askWorker('estimate', input, carried);
   return (await import('./estimate.ts')).estimateModel(input, options);
 }
 

@@ -3,7 +3,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { NearfieldError, throwIfAborted } from '../base/error.ts';
 import { fileError } from '../base/file-error.ts';
 import { cacheFolder, nodeModule } from '../base/platform.ts';
-import type { Store, StoredDraft, StoredFile, ThreadPlace } from '../store.ts';
+import type { Store, StoredDraft, StoredEntry, StoredFile, ThreadPlace } from '../store.ts';
+import { partialName, storedEntry } from './partial-name.ts';
 import type { ThreadFile } from './reader-worker.ts';
 
 export function folderStore(folder: string | undefined): Store {
@@ -41,6 +42,31 @@ export function folderStore(folder: string | undefined): Store {
         const status = await files.statfs(at).catch(() => undefined);
         if (status) return status.bavail * status.bsize;
         if (at === paths.dirname(at)) return undefined;
+      }
+    },
+    async list() {
+      const names = await files.readdir(place).catch((error: unknown) => {
+        const failure = fileError(place, error);
+        if (failure.code === 'not-found') return [];
+        throw failure;
+      });
+      const entries: StoredEntry[] = [];
+      for (const name of names) {
+        // One that another process renames or removes meanwhile is none.
+        const status = await files.stat(pathOf(name)).catch(() => undefined);
+        if (status?.isFile()) entries.push(storedEntry(name, status.size));
+      }
+      return entries;
+    },
+    async locate(name) {
+      const path = pathOf(name);
+      return (await files.stat(path).catch(() => undefined))?.isFile() ? path : undefined;
+    },
+    async remove(name) {
+      for (const path of [pathOf(name), pathOf(partialName(name))]) {
+        await files.rm(path, { force: true }).catch((error: unknown) => {
+          throw fileError(path, error);
+        });
       }
     },
   };
@@ -154,7 +180,7 @@ async function writeAll(handle: FileHandle, offset: number, bytes: Uint8Array): 
 /** Under a name that is the same for all who write the file: they write the same bytes, and the first to end names it. */
 async function openDraft(files: Files, path: string): Promise<StoredDraft> {
   const { O_RDWR, O_CREAT } = files.constants;
-  const temporaryPath = `${path}.partial`;
+  const temporaryPath = partialName(path);
   const handle = await files.open(temporaryPath, O_RDWR | O_CREAT, 0o644);
   try {
     return new FolderDraft(files, path, temporaryPath, handle, (await handle.stat()).size);

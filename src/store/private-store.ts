@@ -1,9 +1,10 @@
 /**
- * The origin private file system as a store (a browser's workers). Files are read through synchronous handles, which are as
- * fast as the disk; where another tab has a handle that excludes others, through Blobs.
+ * The origin private file system as a store; written to in workers only. Files are read through synchronous handles, which
+ * are as fast as the disk; where another tab has a handle that excludes others, and on a page, through Blobs.
  */
 import { NearfieldError, throwIfAborted } from '../base/error.ts';
-import type { Store, StoredDraft, StoredFile, ThreadPlace } from '../store.ts';
+import type { Store, StoredDraft, StoredEntry, StoredFile, ThreadPlace } from '../store.ts';
+import { partialName, storedEntry } from './partial-name.ts';
 import type { ThreadFile } from './reader-worker.ts';
 
 /** What the DOM library of the compiler lacks: these exist in workers only. */
@@ -62,8 +63,42 @@ export async function openPrivateStore(folder: string = defaultFolder): Promise<
       const { quota, usage } = await storage.estimate();
       return quota === undefined ? undefined : Math.max(0, quota - (usage ?? 0));
     },
+    async list() {
+      const entries: StoredEntry[] = [];
+      for await (const handle of (await directory()).values()) {
+        if (!isFile(handle)) continue;
+        // One that another tab renames or removes meanwhile is none.
+        const file = await handle.getFile().catch(() => undefined);
+        if (file) entries.push(storedEntry(handle.name, file.size));
+      }
+      return entries;
+    },
+    async locate(name) {
+      try {
+        return await (await (await directory()).getFileHandle(name)).getFile();
+      } catch (error) {
+        if (isNamed(error, 'NotFoundError')) return undefined;
+        throw storageError(nameOf(name), error);
+      }
+    },
+    async remove(name) {
+      const folderHandle = await directory();
+      for (const each of [name, partialName(name)]) {
+        try {
+          await folderHandle.removeEntry(each);
+        } catch (error) {
+          if (isNamed(error, 'NotFoundError')) continue;
+          if (!isNamed(error, 'NoModificationAllowedError')) throw storageError(nameOf(name), error);
+          throw new NearfieldError('io', `${nameOf(name)} is in use; close what uses it, in other tabs too`, {
+            cause: error,
+          });
+        }
+      }
+    },
   };
 }
+
+const isFile = (handle: FileSystemHandle): handle is FileSystemFileHandle => handle.kind === 'file';
 
 /** Waits until no other tab has the lock; what it returns gives it back. */
 async function lock(name: string, signal: AbortSignal | undefined): Promise<() => void> {
@@ -171,8 +206,9 @@ export function openPrivateFile({
   return PrivateFile.open(name, handle);
 }
 
-/** Undefined where another tab's handle excludes this one. */
+/** Undefined where another tab's handle excludes this one, and on a page, which has none. */
 async function readAccess(handle: FileHandle): Promise<SyncHandle | undefined> {
+  if (!handle.createSyncAccessHandle) return undefined;
   try {
     return await accessOf(handle, 'read-only');
   } catch (error) {
@@ -221,7 +257,7 @@ class PrivateDraft implements StoredDraft {
     folder: FileSystemDirectoryHandle,
     unlock: () => void,
   ): Promise<PrivateDraft> {
-    const handle: FileHandle = await folder.getFileHandle(`${fileName}.partial`, { create: true });
+    const handle: FileHandle = await folder.getFileHandle(partialName(fileName), { create: true });
     return new PrivateDraft(name, fileName, folder, handle, await accessOf(handle, 'readwrite'), unlock);
   }
 

@@ -75,6 +75,11 @@ export class CallClient {
     await this.#worker.terminate();
   }
 
+  /** Ends the worker when nothing is under way any more. */
+  end(): Promise<void> {
+    return this.fail(new NearfieldError('internal', 'The worker has been sent home'));
+  }
+
   #post(message: ClientMessage): void {
     if (!this.#failure) this.#worker.post(message);
   }

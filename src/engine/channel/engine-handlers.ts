@@ -3,7 +3,7 @@ import { NearfieldError } from '../../base/error.ts';
 import { nextTurn } from '../../base/platform.ts';
 import type { Engine, GeneratedToken, LoadOptions, ModelInput, Session } from '../../engine.ts';
 import type { CallContext, CallHandlers } from './call-host.ts';
-import type { EngineCalls, SessionHandle } from './message.ts';
+import type { EngineCalls, LookCalls, SessionHandle } from './message.ts';
 import { PacedBatches } from './paced-batches.ts';
 
 type LoadEngine = (input: ModelInput, options: LoadOptions) => Promise<Engine>;
@@ -12,7 +12,7 @@ type LoadEngine = (input: ModelInput, options: LoadOptions) => Promise<Engine>;
 const turnEveryMs = 20;
 
 /** For one engine: `load` comes first and once. */
-export function engineHandlers(loadEngine: LoadEngine): CallHandlers {
+export function engineHandlers(loadEngine: LoadEngine): Omit<CallHandlers, keyof LookCalls> {
   const sessions = new Map<SessionHandle, Session>();
   let loaded: Engine | undefined;
   let opened = 0;

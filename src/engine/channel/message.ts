@@ -3,13 +3,20 @@ import type {
   ChatMessage,
   Engine,
   EngineDescription,
+  EstimateOptions,
   GeneratedToken,
   GenerateOptions,
   GenerationResult,
+  InspectOptions,
+  KeepOptions,
+  KeepProgress,
+  KeptModel,
   LoadOptions,
   LoadProgress,
   MemoryReport,
+  ModelEstimate,
   ModelInput,
+  ModelInspection,
   Prompt,
   StreamingReport,
 } from '../../engine.ts';
@@ -31,6 +38,8 @@ interface OfSession {
 
 /** Signals and callbacks do not cross: the first is a message, the others are reports. */
 export type CarriedLoadOptions = Omit<LoadOptions, 'signal' | 'onProgress' | 'onTrace'>;
+type Carried<Options> = Omit<Options, 'signal' | 'onProgress'>;
+export type CarriedEstimateOptions = Carried<Omit<EstimateOptions, 'residentBytes'>>;
 export type CarriedGenerateOptions = Omit<GenerateOptions, 'signal' | 'onPrompt'>;
 export type PromptProgress = Parameters<NonNullable<GenerateOptions['onPrompt']>>[0];
 
@@ -43,7 +52,14 @@ export type GenerationNote = 'taken' | 'leave';
 
 type TextOptions<Method extends 'tokenize' | 'detokenize'> = NonNullable<Parameters<Engine[Method]>[1]>;
 
-export interface EngineCalls {
+/** Calls that need no engine: each is answered by a function of that name. */
+export interface LookCalls {
+  inspect: Call<{ input: ModelInput; options: Carried<InspectOptions> }, ModelInspection>;
+  estimate: Call<{ input: ModelInput; options: CarriedEstimateOptions }, ModelEstimate>;
+  keep: Call<{ input: ModelInput; options: Carried<KeepOptions> }, KeptModel, KeepProgress>;
+}
+
+export interface EngineCalls extends LookCalls {
   load: Call<
     { input: ModelInput; options: CarriedLoadOptions; reportsProgress: boolean },
     EngineDescription,

@@ -1,6 +1,5 @@
 /** An engine in a worker of its own, with the interface of one that is here. */
 import { NearfieldError, throwIfAborted } from '../../base/error.ts';
-import { firstMessage, type WorkerScript } from '../../base/worker-script.ts';
 import type {
   ChatMessage,
   Engine,
@@ -11,8 +10,9 @@ import type {
   Session,
   StreamingReport,
 } from '../../engine.ts';
-import { CallClient } from './call-client.ts';
-import { absoluteAssets, engineScript } from './engine-script.ts';
+import type { CallClient } from './call-client.ts';
+import { startEngineWorker } from './engine-client.ts';
+import { absoluteAssets } from './engine-script.ts';
 import { ownBytes, portableInput } from './portable-input.ts';
 import { RemoteSession } from './remote-session.ts';
 
@@ -31,7 +31,7 @@ export async function loadRemoteEngine(input: ModelInput, options: LoadOptions):
     },
     reportsProgress: onProgress !== undefined,
   };
-  const client = startWorker(engineScript(assets));
+  const client = startEngineWorker(assets);
   const abort = () =>
     client.fail(new NearfieldError('aborted', 'Aborted by the caller', { cause: signal?.reason }));
   signal?.addEventListener('abort', abort);
@@ -44,35 +44,6 @@ export async function loadRemoteEngine(input: ModelInput, options: LoadOptions):
   } finally {
     signal?.removeEventListener('abort', abort);
   }
-}
-
-function startWorker(script: WorkerScript): CallClient {
-  const notStarted = (cause: unknown) => {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    return new NearfieldError(
-      'backend',
-      `The engine worker did not start from ${script.address} (${reason}); set assets.engineWorker to where engine-worker.js lies`,
-      { cause },
-    );
-  };
-  const spawn = () => {
-    try {
-      return script.spawn('nearfield-engine');
-    } catch (cause) {
-      throw notStarted(cause);
-    }
-  };
-  const worker = spawn();
-  const client = new CallClient(worker);
-  const crashed = (cause: Error) =>
-    new NearfieldError('backend', `The engine worker failed (${cause.message}); load the model again`, {
-      cause,
-    });
-  firstMessage(worker).then(
-    () => worker.onError((cause) => client.fail(crashed(cause))),
-    (cause) => client.fail(notStarted(cause)),
-  );
-  return client;
 }
 
 class RemoteEngine implements Engine {

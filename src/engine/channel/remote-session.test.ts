@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NearfieldError } from '../../base/error.ts';
 import { CallClient } from './call-client.ts';
-import { serveCalls } from './call-host.ts';
+import { type CallHandlers, serveCalls } from './call-host.ts';
 import { engineHandlers } from './engine-handlers.ts';
 import { fakeEngine } from './fixture/fake-engine.ts';
 import { portPair } from './fixture/port-pair.ts';
@@ -12,10 +12,8 @@ import { RemoteSession } from './remote-session.ts';
 async function open() {
   const pair = portPair();
   const fake = fakeEngine();
-  serveCalls(
-    pair.port,
-    engineHandlers(async () => fake.engine),
-  );
+  const handlers: Partial<CallHandlers> = engineHandlers(async () => fake.engine);
+  serveCalls(pair.port, handlers as CallHandlers);
   const client = new CallClient(pair.worker);
   await client.call('load', { input: 'model', options: {}, reportsProgress: false }).answer;
   const session = new RemoteSession(client, await client.call('openSession', undefined).answer);
