@@ -1,5 +1,5 @@
 /**
- * Builds dist/: WebAssembly kernels, bundles, declarations. It is built beside dist/ and renamed into place, so a failed
+ * Builds dist/: WebAssembly kernels, bundles, declarations, the page. It is built beside dist/ and renamed into place, so a failed
  * build leaves the last good one. The folder is flat: source refers to workers and kernels as
  * `new URL('./name', import.meta.url)`, and so does the bundle.
  */
@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { buildWeb } from './build-web.mjs';
 import { rootFolder, sourcesDigest } from './sources.mjs';
 
 const kernelsSource = 'src/backend/wasm/assembly/index.ts';
@@ -202,6 +203,9 @@ mkdirSync(folder, { recursive: true });
 try {
   const [inputs] = await Promise.all([bundle(folder), compileKernels(folder), emitTypes(folder)]);
   writeNotices(inputs, folder);
+  const workers = Object.keys(workerEntries).map((name) => `${name}.js`);
+  const webInputs = await buildWeb(folder, [...workers, ...kernels.map(({ file }) => file)]);
+  writeNotices([...inputs, ...webInputs], join(folder, 'web'));
   writeFileSync(join(folder, '.stamp'), `${stamp}\n`);
   swapIn(folder);
   say(`dist/ in ${((Date.now() - startedMs) / 1000).toFixed(1)} s`);

@@ -10,6 +10,7 @@ const roots = [
   'src',
   'apps',
   'scripts/build.mjs',
+  'scripts/build-web.mjs',
   'scripts/tsconfig.build.json',
   'package.json',
   'tsconfig.json',

@@ -1,6 +1,6 @@
 /** Headless Chromium for tests: the npm package's own build, which has WebGPU (SwiftShader), WebNN, OPFS and threads. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -50,10 +50,7 @@ async function launch(executablePath: string, extraFlags: readonly string[]): Pr
         executablePath,
         headless: true,
         args: [...flags, ...extraFlags],
-        env: { ...process.env, FONTCONFIG_PATH: join(executablePath, '..', 'fonts') } as Record<
-          string,
-          string
-        >,
+        env: { ...process.env, FONTCONFIG_FILE: writeFontSettings(executablePath) } as Record<string, string>,
       });
       const close = async () => {
         await context.close();
@@ -66,6 +63,18 @@ async function launch(executablePath: string, extraFlags: readonly string[]): Pr
       process.stderr.write(`Chromium did not start, trying again: ${error}\n`);
     }
   }
+}
+
+/** The package's own name folders of another machine; without any font a field for text ends the browser. */
+function writeFontSettings(executablePath: string): string {
+  const folder = join(executablePath, '..', 'fonts');
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, `nearfield-${process.pid}.conf`);
+  const places = [folder, '/usr/share/fonts'].map((place) => `<dir>${place}</dir>`).join('');
+  writeFileSync(path, `<fontconfig>${places}<cachedir>${join(folder, 'cache')}</cachedir></fontconfig>`);
+  const settled = join(folder, 'nearfield.conf');
+  renameSync(path, settled);
+  return settled;
 }
 
 /** The binary named by NEARFIELD_CHROMIUM, or the package's, unpacked once into .cache/ with its libraries beside it. */

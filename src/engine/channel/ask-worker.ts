@@ -1,10 +1,13 @@
 /** One question about a model, from a page to a worker of its own that ends with the answer. */
-import { throwIfAborted } from '../../base/error.ts';
+import { NearfieldError, throwIfAborted } from '../../base/error.ts';
 import type { AssetPaths, ModelInput } from '../../engine.ts';
 import { startEngineWorker } from './engine-client.ts';
 import { absoluteAssets } from './engine-script.ts';
 import type { LookCalls } from './message.ts';
 import { portableInput } from './portable-input.ts';
+
+/** So long the worker may take to put things in order after an abort; then it is ended. */
+const graceMs = 500;
 
 interface Question<Report> {
   readonly assets?: AssetPaths;
@@ -27,9 +30,17 @@ export async function askWorker<Name extends keyof LookCalls>(
   };
   const given = { input: portableInput(input), options } as LookCalls[Name]['given'];
   const client = startEngineWorker(assets);
+  const aborted = new NearfieldError('aborted', 'Aborted by the caller');
+  let grace: ReturnType<typeof setTimeout> | undefined;
+  const abort = () => {
+    grace = setTimeout(() => client.fail(aborted), graceMs);
+  };
+  signal?.addEventListener('abort', abort);
   try {
     return await client.call(name, given, { signal, onReport: onProgress }).answer;
   } finally {
+    signal?.removeEventListener('abort', abort);
+    clearTimeout(grace);
     await client.end();
   }
 }
