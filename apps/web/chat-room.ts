@@ -49,8 +49,8 @@ export class ChatRoom {
 
   async use(engine: Engine, name: string): Promise<void> {
     this.#model = { engine, session: await engine.session(), name };
-    if (this.#conversation.turns.length === 0) this.#conversation = newConversation(this.#kind());
-    this.#show();
+    if (this.#conversation.turns.length === 0) await this.begin();
+    else this.#show();
   }
 
   async release(): Promise<void> {
@@ -87,10 +87,10 @@ export class ChatRoom {
     });
   }
 
-  #send(text: string): void {
+  #send(text: string): boolean {
     const turns: Turn[] = [...this.#conversation.turns];
     if (text !== '') turns.push({ role: 'user', text });
-    this.#answer(turns);
+    return this.#answer(turns);
   }
 
   #regenerate(): void {
@@ -99,17 +99,19 @@ export class ChatRoom {
     this.#composer.focus();
   }
 
-  #answer(turns: readonly Turn[]): void {
-    if (this.#stopping) return;
+  /** Whether an answer has begun. */
+  #answer(turns: readonly Turn[]): boolean {
+    if (this.#stopping) return false;
     if (!this.#model) {
       showErrorLine('No model is loaded; choose one under Models');
-      return;
+      return false;
     }
     clearError();
     this.#conversation = withTurns(this.#conversation, turns);
     this.#show();
     this.#stopping = new AbortController();
     this.#answering = this.#run(this.#model, this.#conversation, this.#stopping.signal);
+    return true;
   }
 
   async #run({ session }: RunningModel, conversation: Conversation, signal: AbortSignal): Promise<void> {
@@ -117,9 +119,9 @@ export class ChatRoom {
     this.#composer.setBusy(true);
     announce('The model is writing');
     let turns = conversation.turns;
+    const view = this.#view.beginAnswer(conversation.kind);
     try {
       await this.#list.keep(conversation);
-      const view = this.#view.beginAnswer(conversation.kind);
       const prompt = promptOf(conversation, settings.system);
       const options = { ...generateOptionsOf(settings), signal };
       const answer = await writeAnswer(session, prompt, options, view, (rate) => this.#listener.onRate(rate));

@@ -1,6 +1,6 @@
 /** What was said, as it is shown: turns, an answer that grows frame by frame, and scrolling that follows it. */
-import type { Conversation, ConversationKind, Turn } from './conversation.ts';
-import { find, make, makeButton } from './dom.ts';
+import { type Conversation, type ConversationKind, spaceBetween, type Turn } from './conversation.ts';
+import { copyButton, find, make, makeButton } from './dom.ts';
 import { MarkdownText } from './markdown-text.ts';
 
 export interface ChatViewListener {
@@ -29,27 +29,44 @@ export class ChatView {
     // Else Safari's users could not scroll it by keyboard.
     this.#log.tabIndex = 0;
     this.#log.addEventListener('scroll', () => this.#noteScroll(), { passive: true });
+    new ResizeObserver(() => this.#follow()).observe(this.#log);
     this.#toEnd.addEventListener('click', () => this.scrollToEnd());
   }
 
-  show(conversation: Conversation, welcome: string): void {
-    const { kind, turns } = conversation;
+  show({ kind, turns }: Conversation, welcome: string): void {
     this.#turns.dataset.kind = kind;
-    const nodes = turns.map((turn) => turnElement(turn, kind));
-    this.#turns.replaceChildren(
-      ...(nodes.length > 0 ? nodes : [make('p', { className: 'welcome' }, welcome)]),
-    );
-    this.#offerActions(turns.at(-1)?.role);
+    if (turns.length === 0) {
+      this.#turns.replaceChildren(make('p', { className: 'welcome' }, welcome));
+      return;
+    }
+    const elements: HTMLElement[] = [];
+    let before = '';
+    for (const turn of turns) {
+      const space = kind === 'text' ? spaceBetween(before, turn) : '';
+      elements.push(turnElement({ ...turn, text: space + turn.text }, kind));
+      before += space + turn.text;
+    }
+    const last = elements.length - 1;
+    for (const [index, turn] of turns.entries()) {
+      // One text has one foot.
+      if (kind === 'text' && index < last) continue;
+      const foot = this.#foot(turn, kind === 'text' ? before : turn.text, index === last);
+      if (foot) elements[index]?.append(foot);
+    }
+    this.#turns.replaceChildren(...elements);
     this.scrollToEnd();
   }
 
   /** Adds the beginning of an answer, which shows what is appended at the next frame. */
   beginAnswer(kind: ConversationKind): AnswerView {
-    for (const old of this.#turns.querySelectorAll('.turn-actions')) old.remove();
+    for (const actions of this.#turns.querySelectorAll('.last-actions, [data-kind="text"] .turn-foot')) {
+      actions.remove();
+    }
     const element = turnElement({ role: 'assistant', text: '' }, kind);
     element.classList.add('growing');
+    this.#turns.querySelector('.welcome')?.remove();
     this.#turns.append(element);
-    const text = new FrameText(textOf(element, kind), () => this.#follow());
+    const text = new FrameText(growingText(element, kind), () => this.#follow());
     const remark = make('p', { className: 'remark' });
     element.append(remark);
     this.#follow();
@@ -61,18 +78,23 @@ export class ChatView {
     };
   }
 
+  /** How an answer came about, and what can be done with it; undefined where that is nothing. */
+  #foot({ role, remark = '' }: Turn, text: string, isLast: boolean): HTMLElement | undefined {
+    const children: HTMLElement[] = [];
+    if (role === 'assistant') children.push(make('p', { className: 'remark' }, remark), copyButton(text));
+    if (isLast) {
+      const label = role === 'assistant' ? 'Regenerate' : 'Answer';
+      const again = makeButton(label, 'quiet small last-actions', () => this.#listener.onRegenerate());
+      again.id = 'regenerate';
+      children.push(again);
+    }
+    return children.length > 0 ? make('div', { className: 'turn-foot' }, ...children) : undefined;
+  }
+
   scrollToEnd(): void {
     this.#follows = true;
     this.#follow();
     this.#toEnd.hidden = true;
-  }
-
-  #offerActions(last: Turn['role'] | undefined): void {
-    if (last === undefined) return;
-    const label = last === 'assistant' ? 'Regenerate' : 'Answer';
-    const again = makeButton(label, 'quiet small', () => this.#listener.onRegenerate());
-    again.id = 'regenerate';
-    this.#turns.append(make('div', { className: 'turn-actions' }, again));
   }
 
   #follow(): void {
@@ -86,23 +108,12 @@ export class ChatView {
   }
 }
 
-function turnElement({ role, text, remark }: Turn, kind: ConversationKind): HTMLElement {
-  const label = role === 'user' ? 'You' : 'Model';
-  const element = make('article', { className: `turn ${role}` });
-  element.setAttribute('aria-label', label);
+function turnElement({ role, text }: Turn, kind: ConversationKind): HTMLElement {
   const body = make('div', { className: 'turn-text' });
-  element.append(body);
+  const element = make('article', { className: `turn ${role}` }, body);
+  element.setAttribute('aria-label', role === 'user' ? 'You' : 'Model');
   if (role === 'user') body.textContent = text;
-  else if (text !== '') textOf(element, kind).append(text);
-  const copy = makeButton('Copy', 'quiet small', () => {
-    void navigator.clipboard.writeText(text);
-    copy.textContent = 'Copied';
-  });
-  if (role === 'assistant' && text !== '') {
-    element.append(
-      make('div', { className: 'turn-foot' }, make('p', { className: 'remark' }, remark ?? ''), copy),
-    );
-  }
+  else if (text !== '') growingText(element, kind).append(text);
   return element;
 }
 
@@ -111,7 +122,7 @@ interface Growing {
   append(text: string): void;
 }
 
-function textOf(turn: HTMLElement, kind: ConversationKind): Growing {
+function growingText(turn: HTMLElement, kind: ConversationKind): Growing {
   const body = turn.querySelector<HTMLElement>('.turn-text') ?? turn;
   if (kind === 'chat') return new MarkdownText(body);
   const text = new Text();

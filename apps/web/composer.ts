@@ -2,8 +2,8 @@
 import { find } from './dom.ts';
 
 export interface ComposerListener {
-  /** The text as it was written. */
-  onSend(text: string): void;
+  /** The text as it was written; it stays in the box where this is false. */
+  onSend(text: string): boolean;
   onStop(): void;
 }
 
@@ -65,9 +65,9 @@ export class Composer {
   #submit(): void {
     const text = this.#prompt.value;
     if (this.#isBusy || (text.trim() === '' && !this.#maySendNothing)) return;
+    if (!this.#listener.onSend(text.trim() === '' ? '' : text)) return;
     this.#prompt.value = '';
     this.#fit();
-    this.#listener.onSend(text.trim() === '' ? '' : text);
   }
 
   #fit(): void {

@@ -42,7 +42,7 @@ export function promptOf({ kind, turns }: Conversation, system: string): Prompt 
 }
 
 /** What the user adds to a text begins a word of its own; what the model adds goes on where the text ends. */
-function spaceBetween(before: string, { role, text }: Turn): string {
+export function spaceBetween(before: string, { role, text }: Turn): string {
   const joins =
     before === '' || role === 'assistant' || /\s$/.test(before) || /^[\s.,;:!?)\]}'’”]/.test(text);
   return joins ? '' : ' ';

@@ -26,6 +26,24 @@ export function makeButton(label: string, className: string, onClick: () => void
   return button;
 }
 
+/** Says for a while that it has copied. */
+export function copyButton(text: string): HTMLButtonElement {
+  const button = makeButton('Copy', 'quiet small', () => {
+    navigator.clipboard.writeText(text).then(
+      () => say('Copied'),
+      () => say('Not allowed'),
+    );
+  });
+  const say = (word: string): void => {
+    button.textContent = word;
+    announce(word);
+    setTimeout(() => {
+      button.textContent = 'Copy';
+    }, 2000);
+  };
+  return button;
+}
+
 /** Tells screen readers, and nobody else. */
 export function announce(text: string): void {
   find('status', HTMLParagraphElement).textContent = text;

@@ -41,6 +41,7 @@ class Page {
       onSettings,
       onUnload: () => this.#unload(),
       onLoaded: (engine, name) => this.#take(engine, name),
+      onBack: () => void this.#show('chat'),
     });
     this.#applyTheme();
     this.#listen();

@@ -3,7 +3,7 @@
  * Elements are made of the parser's tokens; markup and pictures in the text stay text, so nothing is fetched or run.
  */
 import { lexer, type MarkedToken, type Token, type Tokens } from 'marked';
-import { make, makeButton } from './dom.ts';
+import { copyButton, make } from './dom.ts';
 
 export class MarkdownText {
   readonly #target: HTMLElement;
@@ -76,11 +76,12 @@ function nodeOf(token: MarkedToken): Node | Node[] {
 }
 
 function codeBlock({ text, lang = '' }: Tokens.Code): HTMLElement {
-  const copy = makeButton('Copy', 'quiet small', () => {
-    void navigator.clipboard.writeText(text);
-    copy.textContent = 'Copied';
-  });
-  const head = make('div', { className: 'code-head' }, make('span', {}, lang.split(/\s/)[0] ?? ''), copy);
+  const head = make(
+    'div',
+    { className: 'code-head' },
+    make('span', {}, lang.split(/\s/)[0] ?? ''),
+    copyButton(text),
+  );
   return make('div', { className: 'code' }, head, make('pre', { tabIndex: 0 }, make('code', {}, text)));
 }
 

@@ -19,6 +19,8 @@ export interface ModelsViewListener extends Pick<LookPanelListener, 'settings' |
   /** Before another model is loaded, and where the user wants none. */
   onUnload(): Promise<void>;
   onLoaded(engine: Engine, name: string): Promise<void>;
+  /** To the conversation. */
+  onBack(): void;
 }
 
 export class ModelsView {
@@ -68,6 +70,7 @@ export class ModelsView {
         'div',
         { className: 'actions' },
         makeButton('Unload', 'quiet', () => void this.#listener.onUnload().then(() => this.#close())),
+        makeButton('Back to the conversation', '', () => this.#listener.onBack()),
       ),
     );
   }

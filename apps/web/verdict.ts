@@ -1,6 +1,6 @@
 /** What an estimate comes to, in one or two sentences. */
 import type { ModelEstimate } from '../../src/index.ts';
-import { sayBytes, sayRate } from './words.ts';
+import { sayBytes, sayRoughRate } from './words.ts';
 
 export interface Verdict {
   readonly tone: 'good' | 'doubtful' | 'bad';
@@ -19,7 +19,7 @@ export function verdictOf(estimate: ModelEstimate): Verdict {
   const [first] = estimate.speeds;
   const speed =
     first &&
-    `Writes about ${sayRate(first.decodeTokensPerSecond)} here and reads about ${sayRate(first.prefillTokensPerSecond)}.`;
+    `It writes about ${sayRoughRate(first.decodeTokensPerSecond)} here and reads about ${sayRoughRate(first.prefillTokensPerSecond)}.`;
   const isSlow = first !== undefined && first.decodeTokensPerSecond < slowRate;
   if (fits === false && !streaming) {
     const there = availableBytes === undefined ? '' : `; there is ${sayBytes(availableBytes)}`;

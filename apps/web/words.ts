@@ -20,6 +20,11 @@ export function sayRate(tokensPerSecond: number): string {
   return `${tokensPerSecond.toFixed(digits)} tokens/s`;
 }
 
+/** With two digits, for what is only known about. */
+export function sayRoughRate(tokensPerSecond: number): string {
+  return `${Number(tokensPerSecond.toPrecision(2)).toLocaleString('en')} tokens/s`;
+}
+
 /** Of parameters: `4.2 M`. */
 export function sayCount(count: number): string {
   for (const [size, unit] of [

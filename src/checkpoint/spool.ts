@@ -7,7 +7,8 @@ import type { Store, StoredFile } from '../store.ts';
 import { checkRange } from './byte-range.ts';
 import { onParts } from './same-file.ts';
 
-const pieceBytes = 4 << 20;
+/** Of one write, and of one report. */
+const pieceBytes = 1 << 20;
 /** Of a server that tells no entity tag: read at the beginning, in the middle and at the end, to know the file again. */
 const sampleBytes = 1 << 16;
 
