@@ -48,7 +48,7 @@ export async function writeAnswer(
 
 const endings: Readonly<Partial<Record<GenerationResult['finish'], string>>> = {
   aborted: 'stopped',
-  length: 'as long as it may be',
+  length: 'reached the limit set',
   context: 'the context is full: begin a new conversation',
 };
 

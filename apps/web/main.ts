@@ -110,7 +110,7 @@ class Page {
     await this.#engine?.close();
     this.#engine = undefined;
     this.#rate = undefined;
-    find('model-name', HTMLSpanElement).textContent = 'No model';
+    find('model-name', HTMLSpanElement).textContent = 'Choose a model';
     this.#showFigures();
     await this.#models.showCurrent(undefined, '');
   }

@@ -115,7 +115,7 @@ describe('the chat page', { timeout: 120_000 }, () => {
     const { text } = await session.generate(beginning, { maxTokens: 24 }).result();
     const turns = page.locator('.turn-text');
     assert.deepEqual(await turns.allTextContents(), [beginning, text]);
-    assert.match(await textOf(page, '.turn-foot .remark'), /^24 tokens · [\d.]+ tokens\/s · as long/);
+    assert.match(await textOf(page, '.turn-foot .remark'), /^24 tokens · [\d.]+ tokens\/s · reached/);
     assert.equal(await textOf(page, '#status'), text.trim(), 'screen readers are told');
     assert.match(await textOf(page, '#figures'), /^[\d.]+ tokens\/s · [\d.]+ MB of memory$/);
     await expectReadable(page, 'answered');
