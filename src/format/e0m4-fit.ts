@@ -16,6 +16,26 @@ const spreads = [1.13, 1.1, 1.067, 1.03, 1, 0.96, 0.92, 0.88];
 const refinements = 3;
 
 /**
+ * Fills `weights`, one for each value of a group: the value's importance (all alike where there is none) times sqrt(σ² + v²), σ the
+ * root mean square of the group.
+ */
+export function weigh(
+  source: Float32Array | Float64Array,
+  first: number,
+  importance: Float32Array | undefined,
+  firstImportance: number,
+  weights: Float64Array,
+): void {
+  let squares = 0;
+  for (let i = 0; i < weights.length; i++) squares += (source[first + i] ?? 0) ** 2;
+  const variance = squares / weights.length;
+  for (let i = 0; i < weights.length; i++) {
+    const own = importance?.[firstImportance + i] ?? 1;
+    weights[i] = own * Math.sqrt(variance + (source[first + i] ?? 0) ** 2);
+  }
+}
+
+/**
  * Every spread of the levels about the middle of the range is tried; with the codes it gives, scale and middle are the weighted
  * least squares line; and so on in turn. What is judged are the halves that will be stored. Lines that leave an error above
  * 1/16 of the range, twice what the plain mapping does, are passed over.
@@ -24,7 +44,7 @@ export function closeFit(
   source: Float32Array | Float64Array,
   first: number,
   count: number,
-  weights: Float32Array | undefined,
+  weights: Float64Array,
 ): E0m4Fit {
   const low = smallest(source, first, count);
   const range = largest(source, first, count) - low;
@@ -62,7 +82,7 @@ function refit(
   source: Float32Array | Float64Array,
   first: number,
   count: number,
-  weights: Float32Array | undefined,
+  weights: Float64Array,
   line: E0m4Fit,
   limit: number,
 ): number {
@@ -73,7 +93,7 @@ function refit(
   let [sum, sumX, sumV, sumXX, sumXV, error, largestError] = [0, 0, 0, 0, 0, 0, 0];
   for (let i = 0; i < count; i++) {
     const value = source[first + i] ?? 0;
-    const weight = weights?.[i] ?? 1;
+    const weight = weights[i] ?? 0;
     const code = Math.min(15, Math.max(0, Math.round((value - bias) * inverse - 16)));
     const difference = value - bias - scale - step * code;
     // Codes from the middle.

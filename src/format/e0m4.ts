@@ -1,7 +1,7 @@
 /** E0M4: groups of 32, 64 or 128 codes of 4 bits with a scale and a bias; docs/e0m4.md has all of it. */
 import { halfFromFloat, readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
-import { closeFit, type E0m4Fit, middleLevel } from './e0m4-fit.ts';
+import { closeFit, type E0m4Fit, middleLevel, weigh } from './e0m4-fit.ts';
 import { largest, smallest } from './extremes.ts';
 
 // Byte 0: scale s, half. Byte 2: bias b, half. From byte 4 on 16 bytes for every 32 values: byte j holds value j in its low and
@@ -51,11 +51,15 @@ function e0m4(groupValues: 32 | 64 | 128): NumberFormat {
       }
     },
 
-    /** Never a larger sum of squares than that of `encode`, and no error above range/16 plus the rounding of scale and bias. */
+    /**
+     * Never a larger sum of weighted squares (see `weigh`) than that of `encode`, and no error above range/16 plus the rounding of
+     * scale and bias.
+     */
     encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
+      const weights = new Float64Array(groupValues);
       for (let block = 0; block < blockCount; block++) {
         const first = sourceOffset + block * groupValues;
-        const weights = importance?.subarray(block * groupValues, (block + 1) * groupValues);
+        weigh(source, first, importance, block * groupValues, weights);
         const fit = closeFit(source, first, groupValues, weights);
         writeGroup(source, first, groupValues, fit, target, targetOffset + block * blockBytes);
       }
