@@ -52,7 +52,12 @@ export interface StoredFile {
 
 /** A stored file as it is posted to a thread. */
 export type ThreadPlace =
-  | { readonly name: string; readonly descriptor: number }
+  | {
+      readonly name: string;
+      readonly descriptor: number;
+      /** Of the same file, for reads that the system keeps no copy of; where it has such. */
+      readonly directDescriptor: number | undefined;
+    }
   | { readonly name: string; readonly handle: FileSystemFileHandle };
 
 /** A file that is being written, under another name until it is whole. */

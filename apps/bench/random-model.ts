@@ -12,14 +12,22 @@ export interface RandomModelOptions {
   readonly format: NumberFormat | FormatOf;
   /** Default 1. */
   readonly seed?: number;
+  readonly gains?: Gains;
   /** Put over the metadata that follows from the shape. */
   readonly metadata?: ReadonlyMap<string, GgufValue>;
+}
+
+/** Factors of deviations; 1 by default. */
+export interface Gains {
+  /** Of what a layer adds to the hidden rows. */
+  readonly layer?: (layer: number) => number;
+  readonly head?: number;
 }
 
 /** A path or a sink; the file appears when it is complete. */
 export async function writeRandomModel(
   target: string | ByteSink,
-  { shape, format, seed = 1, metadata = new Map() }: RandomModelOptions,
+  { shape, format, seed = 1, gains = {}, metadata = new Map() }: RandomModelOptions,
   signal?: AbortSignal,
 ): Promise<void> {
   const sink = typeof target === 'string' ? await fileSink(target) : target;
@@ -31,7 +39,8 @@ export async function writeRandomModel(
     // The norms of several heads are a matrix whose rows are short; files keep them as they keep vectors.
     const isMatrix = sizes.length > 1 && !name.endsWith('_norm.weight');
     const chosen = isMatrix ? formatForRow([formatOf(name), formatByName('q8_0'), f32], rowValues) : f32;
-    const data = weights.pieces({ format: chosen, shape: sizes, mean, deviation });
+    const gained = deviation * gainOf(name, gains);
+    const data = weights.pieces({ format: chosen, shape: sizes, mean, deviation: gained });
     return { name, format: chosen, shape: sizes, data };
   });
   const content = {
@@ -39,6 +48,13 @@ export async function writeRandomModel(
     tensors: [...tensors, ...ropeFactors(shape), ...longRopeFactors(shape)],
   };
   await writeGguf(sink, content, signal);
+}
+
+/** Of a matrix that ends in the hidden rows, and of the head. */
+function gainOf(name: string, { layer = () => 1, attention = 1, head = 1 }: Gains): number {
+  if (name === 'output.weight') return head;
+  const [, number, part] = /^blk\.(\d+)\.(attn_output|ffn_down)\.weight$/.exec(name) ?? [];
+  return number === undefined ? 1 : layer(Number(number)) * (part === 'attn_output' ? attention : 1);
 }
 
 interface RandomWeight {

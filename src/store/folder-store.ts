@@ -97,6 +97,7 @@ class FolderFile implements StoredFile {
   readonly name: string;
   readonly byteLength: number;
   readonly #handle: FileHandle;
+  #direct: FileHandle | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(name: string, byteLength: number, handle: FileHandle) {
@@ -122,11 +123,12 @@ class FolderFile implements StoredFile {
   }
 
   async handOver(): Promise<ThreadPlace> {
-    return { name: this.name, descriptor: this.#handle.fd };
+    this.#direct ??= await openDirect(this.#handle);
+    return { name: this.name, descriptor: this.#handle.fd, directDescriptor: this.#direct?.fd };
   }
 
   close(): Promise<void> {
-    this.#closed ??= this.#handle.close();
+    this.#closed ??= Promise.all([this.#handle.close(), this.#direct?.close()]).then(() => {});
     return this.#closed;
   }
 
@@ -139,33 +141,75 @@ class FolderFile implements StoredFile {
   }
 }
 
+/**
+ * The same file once more, read past the system's page cache: a copy less for the processor, and no memory that nobody
+ * counts. Linux opens it so by the number of its descriptor, whatever its name is by now; undefined elsewhere, and where
+ * the file system does not know of it.
+ */
+async function openDirect({ fd }: FileHandle): Promise<FileHandle | undefined> {
+  const files = nodeModule('node:fs/promises');
+  const { O_RDONLY, O_DIRECT } = files?.constants ?? {};
+  if (!files || O_RDONLY === undefined || O_DIRECT === undefined) return undefined;
+  return files.open(`/proc/self/fd/${fd}`, O_RDONLY | O_DIRECT).catch(() => undefined);
+}
+
+/** Offsets, lengths and addresses of direct reads are multiples of this; what is not is read the other way. */
+const directAlignment = 4096;
+/** One is on its way while the next is asked for; more would keep all of Node's threads for files from others. */
+const readsAtATime = 3;
+
 /** A file of this process as another of its threads reads it: descriptors belong to them all. */
-export function openDescriptor({ name, descriptor }: { name: string; descriptor: number }): ThreadFile {
+export function openDescriptor(place: Extract<ThreadPlace, { readonly descriptor: number }>): ThreadFile {
   const files = nodeModule('node:fs');
   if (!files) throw new NearfieldError('internal', 'This host has no descriptors');
-  const attempt = (work: () => void): void => {
+  const { name, descriptor } = place;
+  let { directDescriptor } = place;
+  const readSome = (from: number, target: Uint8Array, offset: number): Promise<number> =>
+    new Promise((resolve, reject) => {
+      files.read(from, target, 0, target.byteLength, offset, (error, count) => {
+        if (error) reject(error);
+        else resolve(count);
+      });
+    });
+  const readPiece = async (target: Uint8Array, offset: number): Promise<number> => {
+    const isAligned = [offset, target.byteLength, target.byteOffset].every((n) => n % directAlignment === 0);
+    if (directDescriptor === undefined || !isAligned) return readSome(descriptor, target, offset);
     try {
-      work();
+      return await readSome(directDescriptor, target, offset);
     } catch (error) {
-      throw fileError(name, error);
+      if (!isNotAllowed(error)) throw error;
+      directDescriptor = undefined;
+      return readSome(descriptor, target, offset);
     }
   };
   return {
-    readInto: async (offset, target) =>
-      attempt(() => {
+    readsAtATime,
+    readInto: async (offset, target) => {
+      try {
         for (let done = 0; done < target.byteLength; ) {
-          const count = files.readSync(descriptor, target, done, target.byteLength - done, offset + done);
+          const count = await readPiece(target.subarray(done), offset + done);
           if (count === 0) throw cutError(name, offset + done);
           done += count;
         }
-      }),
-    replace: async (offset, bytes) =>
-      attempt(() => {
+      } catch (error) {
+        throw fileError(name, error);
+      }
+    },
+    replace: async (offset, bytes) => {
+      try {
         for (let done = 0; done < bytes.byteLength; ) {
           done += files.writeSync(descriptor, bytes, done, bytes.byteLength - done, offset + done);
         }
-      }),
+      } catch (error) {
+        throw fileError(name, error);
+      }
+    },
   };
+}
+
+/** Of a read: the file system wants another alignment. */
+function isNotAllowed(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EINVAL';
 }
 
 const cutError = (name: string, end: number): NearfieldError =>

@@ -128,6 +128,8 @@ async function accessOf(handle: FileHandle, mode: 'read-only' | 'readwrite'): Pr
 }
 
 class PrivateFile implements StoredFile {
+  /** Of the reading thread: the host's reads do not return before they are done. */
+  readonly readsAtATime = 1;
   readonly name: string;
   readonly byteLength: number;
   readonly #handle: FileHandle;

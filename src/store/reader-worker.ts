@@ -1,4 +1,7 @@
-/** The reading thread's script: serves one file, request after request, in the order they come. */
+/**
+ * The reading thread's script: serves one file. Reads are begun in the order they come, some at a time; what replaces bytes
+ * has its turn alone.
+ */
 import { checksum } from '../base/checksum.ts';
 import { type ErrorCode, NearfieldError } from '../base/error.ts';
 import { workerPort } from '../base/platform.ts';
@@ -6,7 +9,10 @@ import type { StoredFile, ThreadPlace } from '../store.ts';
 import { openDescriptor } from './folder-store.ts';
 import { openPrivateFile } from './private-store.ts';
 
-export type ThreadFile = Pick<StoredFile, 'readInto' | 'replace'>;
+export interface ThreadFile extends Pick<StoredFile, 'readInto' | 'replace'> {
+  /** How many reads may be under way. */
+  readonly readsAtATime: number;
+}
 
 export type ReaderRequest =
   | { readonly place: ThreadPlace }
@@ -22,39 +28,69 @@ export interface ReaderAnswer {
   readonly error?: { readonly code: ErrorCode; readonly message: string };
 }
 
+type Call = Exclude<ReaderRequest, { readonly place: ThreadPlace }>;
+
 const port = workerPort();
 const nowMs = (): number => performance.timeOrigin + performance.now();
 const sums = new Uint32Array(2);
-const served: { file: ThreadFile | undefined; latest: Promise<void> } = {
+const served: { file: ThreadFile | undefined; underWay: number; isReplacing: boolean } = {
   file: undefined,
-  latest: Promise.resolve(),
+  underWay: 0,
+  isReplacing: false,
 };
+const waiting: Call[] = [];
 
 port.onMessage((message) => {
-  served.latest = served.latest.then(() => serve(message as ReaderRequest));
+  const request = message as ReaderRequest;
+  if ('place' in request) {
+    void begin(request.place);
+  } else {
+    waiting.push(request);
+    goOn();
+  }
 });
 
-async function serve(request: ReaderRequest): Promise<void> {
-  if ('place' in request) {
-    served.file = await open(request.place);
-    return port.post('ready');
+async function begin(place: ThreadPlace): Promise<void> {
+  served.file = await open(place);
+  port.post('ready');
+}
+
+/** Begins what may be begun. */
+function goOn(): void {
+  for (let next = waiting[0]; next; next = waiting[0]) {
+    const isRead = 'target' in next;
+    const most = isRead ? (served.file?.readsAtATime ?? 1) : 1;
+    if (served.isReplacing || served.underWay >= most) return;
+    waiting.shift();
+    served.isReplacing = !isRead;
+    served.underWay++;
+    void serve(next);
   }
+}
+
+async function serve(request: Call): Promise<void> {
   const startMs = nowMs();
   let error: ReaderAnswer['error'];
+  let endMs = startMs;
   try {
     if (!served.file) throw new NearfieldError('internal', 'No file was handed over');
     if ('target' in request) {
       await served.file.readInto(request.offset, request.target);
+      endMs = nowMs();
       checksum(request.target, sums, 0);
     } else {
       await served.file.replace(request.offset, request.bytes);
+      endMs = nowMs();
     }
   } catch (cause) {
     const code = cause instanceof NearfieldError ? cause.code : 'internal';
     error = { code, message: cause instanceof Error ? cause.message : String(cause) };
   }
-  const answer = { call: request.call, sums: [sums[0] ?? 0, sums[1] ?? 0] as const, startMs, endMs: nowMs() };
+  served.underWay--;
+  served.isReplacing = false;
+  const answer = { call: request.call, sums: [sums[0] ?? 0, sums[1] ?? 0] as const, startMs, endMs };
   port.post((error ? { ...answer, error } : answer) satisfies ReaderAnswer);
+  goOn();
 }
 
 function open(place: ThreadPlace): ThreadFile | Promise<ThreadFile> {

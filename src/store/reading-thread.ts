@@ -1,6 +1,6 @@
 /**
- * A thread that reads a stored file into shared memory, one piece after the other: disks and their read-ahead like that
- * best, and whoever asks is free to compute meanwhile. It sums what it reads, too.
+ * A thread that reads a stored file into shared memory, a few pieces at a time, in order: disks like that best, and whoever
+ * asks is free to compute meanwhile. It sums what it reads, too.
  */
 import { NearfieldError } from '../base/error.ts';
 import { type HostWorker, holdProcess } from '../base/platform.ts';

@@ -11,8 +11,8 @@ import type { StreamEvent, TrafficMeter } from './stream-traffic.ts';
 import type { StreamUnit } from './stream-units.ts';
 
 /**
- * Blocks asked for at a time: more than a layer has, so that the reading thread, which takes one after the other, never
- * waits for this one while that computes. Where no thread can write to the machine's memory each takes a buffer.
+ * Blocks asked for at a time: more than a layer has, so that the reading thread, which reads a few at a time, never waits
+ * for this one while that computes. Where no thread can write to the machine's memory each takes a buffer.
  */
 const readsInFlight = canShareMemory() ? 32 : 1;
 

@@ -22,10 +22,22 @@ interface Llama {
   }>;
 }
 
-const batchRows = 512;
+export interface NativeOptions {
+  readonly modelPath: string;
+  readonly threads: number;
+  /** Rows its context must hold, and rows of a batch at most. */
+  readonly contextRows: number;
+  readonly batchRows: number;
+  readonly flashAttention: boolean;
+  /** Type of the keys. */
+  readonly cache: 'f16' | 'q8_0';
+}
 
-export async function openNativeContender(spec: ContenderSpec): Promise<Contender> {
-  const { modelPath, threads, contextRows, flashAttention = false, cache = 'f16' } = spec;
+/** Settings in words beside it. */
+export async function openNativeTimeline(
+  options: NativeOptions,
+): Promise<{ readonly timeline: NativeTimeline; readonly about: string }> {
+  const { modelPath, threads, contextRows, batchRows, flashAttention, cache } = options;
   const { getLlama } = await import(pathToFileURL(entry).href);
   const quiet = { progressLogs: false, logLevel: 'error' };
   const own = { gpu: false, build: 'never', skipDownload: true, maxThreads: threads };
@@ -39,14 +51,22 @@ export async function openNativeContender(spec: ContenderSpec): Promise<Contende
     ignoreMemorySafetyChecks: true,
   });
   context.getSequence();
-  const timeline = new NativeTimeline(context._ctx, contextRows);
-  await timeline.run(firstPromptTokens);
-  const firstTokenAtMs = performance.timeOrigin + performance.now();
   const flags = [...llama.systemInfo.matchAll(/(\w+) = 1/g)].map((match) => match[1]).join(' ');
   const values = flashAttention && cache === 'q8_0' ? 'q8_0' : 'f16';
   return {
+    timeline: new NativeTimeline(context._ctx, contextRows, batchRows),
     about: `llama.cpp ${llama.llamaCppRelease.release}, ${threads} threads, flash attention ${flashAttention ? 'on' : 'off'}, keys ${cache}, values ${values}, batch ${batchRows}, one libuv thread (${flags})`,
-    firstTokenAtMs,
+  };
+}
+
+export async function openNativeContender(spec: ContenderSpec): Promise<Contender> {
+  const { modelPath, threads, contextRows, flashAttention = false, cache = 'f16' } = spec;
+  const settings = { modelPath, threads, contextRows, flashAttention, cache, batchRows: 512 };
+  const { timeline, about } = await openNativeTimeline(settings);
+  await timeline.run(firstPromptTokens);
+  return {
+    about,
+    firstTokenAtMs: performance.timeOrigin + performance.now(),
     fill: (depth) => timed(() => timeline.fill(depth)),
     async prompt(depth, tokens) {
       await timeline.fill(depth);
@@ -73,15 +93,23 @@ async function timed(work: () => Promise<void>): Promise<number> {
   return performance.now() - began;
 }
 
-/** Sequence 0 of a context, whose tokens are always the same. */
-class NativeTimeline {
+/** Sequence 0 of a context; its tokens are those of the benchmark's prompt where no others are given. */
+export class NativeTimeline {
   readonly #batches: Batches;
-  readonly #ids: Uint32Array;
+  readonly #batchRows: number;
+  #ids: Uint32Array;
   #rows = 0;
 
-  constructor(batches: Batches, contextRows: number) {
+  constructor(batches: Batches, contextRows: number, batchRows: number) {
     this.#batches = batches;
+    this.#batchRows = batchRows;
     this.#ids = Uint32Array.from(promptIds(contextRows));
+  }
+
+  /** Begins anew, with other tokens. */
+  async restart(ids: readonly number[]): Promise<void> {
+    await this.fill(0);
+    this.#ids = Uint32Array.from(ids);
   }
 
   async fill(depth: number): Promise<void> {
@@ -90,7 +118,7 @@ class NativeTimeline {
         throw new Error('cells were not removed');
       this.#rows = depth;
     }
-    while (this.#rows < depth) await this.run(Math.min(batchRows, depth - this.#rows));
+    while (this.#rows < depth) await this.run(Math.min(this.#batchRows, depth - this.#rows));
   }
 
   /** One batch of the next `count` rows, with the logits of the last or of all. */
