@@ -32,3 +32,16 @@ export function watchForeignLoad(): () => number | undefined {
     return Math.max(0, foreign) / (after.all - before.all);
   };
 }
+
+/** Share of all processors' time that others may take of a run. */
+export const disturbingLoad = 0.1;
+
+/** Waits until other programs take less than a tenth of the machine, at most so long. */
+export async function untilQuiet(mostMs: number): Promise<void> {
+  const end = performance.now() + mostMs;
+  while (performance.now() < end) {
+    const foreignLoad = watchForeignLoad();
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    if ((foreignLoad() ?? 0) <= disturbingLoad) return;
+  }
+}

@@ -9,12 +9,12 @@
  *   --way NAMES           only these, of `memory/ways.ts`, and `native`
  *   --tokens N, --plain-tokens N, --native-tokens N
  *                         per text, of ways with a draft, of plain streaming, of llama.cpp
- *   --rounds N            how often each has its turn (1)
- *   --results FILE        keep what was measured there
+ *   --tries N             how often each is measured at most, until nothing else is in its way (3)
+ *   --results FILE        keep what was measured there, beside what the file has of earlier calls
  *   --report              measure nothing, report what --results has
  *   --write               put tables into docs/speculation.md and docs/benchmarks.md
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,7 +36,7 @@ const { values: flags } = parseArgs({
     tokens: { type: 'string', default: '96' },
     'plain-tokens': { type: 'string', default: '20' },
     'native-tokens': { type: 'string', default: '10' },
-    rounds: { type: 'string', default: '1' },
+    tries: { type: 'string', default: '3' },
     results: { type: 'string' },
     report: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
@@ -45,44 +45,64 @@ const { values: flags } = parseArgs({
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
+type Findings = Pick<MeasuredMemory, 'agreement'> & ReturnType<Measurer['results']>;
+
+function keep(findings: Findings): MeasuredMemory {
+  const all = withEarlier({ ...findings, machine: describeMachine(), measuredAt: new Date().toISOString() });
+  if (flags.results !== undefined) writeFileSync(flags.results, JSON.stringify(all));
+  return all;
+}
+
+/** What the file has of earlier calls, those of the same pair, comes first. */
+function withEarlier(now: MeasuredMemory): MeasuredMemory {
+  if (earlier?.recipe.shape !== now.recipe.shape) return now;
+  return {
+    ...now,
+    agreement: now.agreement ?? earlier.agreement,
+    shares: now.shares ?? earlier.shares,
+    measured: [...earlier.measured, ...now.measured],
+    rates: [...earlier.rates, ...now.rates],
+    remarks: [...new Set([...earlier.remarks, ...now.remarks])],
+  };
+}
+
 async function measure(): Promise<MeasuredMemory> {
-  const recipe = pairRecipes[flags.pair as keyof typeof pairRecipes];
-  if (!recipe)
-    throw new Error(`there is no pair '${flags.pair}'; choose from ${Object.keys(pairRecipes).join(', ')}`);
+  const names = Object.keys(pairRecipes) as (keyof typeof pairRecipes)[];
+  const name = names.find((known) => known === flags.pair);
+  if (name === undefined)
+    throw new Error(`there is no pair '${flags.pair}'; choose from ${names.join(', ')}`);
+  const recipe = pairRecipes[name];
   const pair = await modelPair(recipe, (path) => say(`making ${path}`));
   const cacheFolder = join(tmpdir(), 'nearfield-bench', 'packed');
   await mkdir(cacheFolder, { recursive: true });
-  const measurer = new Measurer({
+  const measurer: Measurer = new Measurer({
     ...{ recipe, pair, cacheFolder, say },
     threads: Number(flags.threads),
     wanted: flags.way === '' ? [] : flags.way.split(','),
     tokens: Number(flags.tokens),
     plainTokens: Number(flags['plain-tokens']),
     nativeTokens: Number(flags['native-tokens']),
+    tries: Number(flags.tries),
+    onMeasured: () => void keep({ ...measurer.results(), agreement: undefined }),
   });
   const sets = flags.set.split(',');
   try {
-    for (let round = 0; round < Number(flags.rounds); round++) {
-      if (sets.includes('streamed')) await measurer.streamed();
-      if (sets.includes('resident')) await measurer.resident();
-      if (sets.includes('quoting')) await measurer.quoting();
-    }
-    return {
-      ...(await measurer.results()),
-      machine: describeMachine(),
-      measuredAt: new Date().toISOString(),
-    };
+    if (sets.includes('streamed')) await measurer.streamed();
+    if (sets.includes('resident')) await measurer.resident();
+    if (sets.includes('quoting')) await measurer.quoting();
+    return keep({ ...measurer.results(), agreement: await measurer.agreement() });
   } finally {
     measurer.close();
   }
 }
 
 if (flags.report && flags.results === undefined) throw new Error('--report wants --results FILE');
-const measured: MeasuredMemory =
-  flags.report && flags.results !== undefined
+const earlier =
+  flags.results !== undefined && existsSync(flags.results)
     ? (JSON.parse(readFileSync(flags.results, 'utf8')) as MeasuredMemory)
-    : await measure();
-if (!flags.report && flags.results !== undefined) writeFileSync(flags.results, JSON.stringify(measured));
+    : undefined;
+if (flags.report && !earlier) throw new Error(`there is nothing in ${flags.results}`);
+const measured: MeasuredMemory = flags.report && earlier ? earlier : await measure();
 const [ablation, report] = [ablationTable(measured), memoryReport(measured)];
 process.stdout.write(`${ablation}\n${report}\n`);
 if (flags.write) {

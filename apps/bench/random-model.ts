@@ -21,6 +21,8 @@ export interface RandomModelOptions {
 export interface Gains {
   /** Of what a layer adds to the hidden rows. */
   readonly layer?: (layer: number) => number;
+  /** Of attention's part of that: near 0 the next token follows from the last one alone. */
+  readonly attention?: number;
   readonly head?: number;
 }
 

@@ -11,10 +11,7 @@ export interface ReadingWay {
   readonly depth: number;
 }
 
-export const readingWays: readonly ReadingWay[] = [
-  { isDirect: false, depth: 1 },
-  ...[1, 2, 4].map((depth) => ({ isDirect: true, depth })),
-];
+export const readingWays: readonly ReadingWay[] = [1, 2, 4].map((depth) => ({ isDirect: true, depth }));
 
 /** Bytes per second. */
 export async function diskRate(path: string, { isDirect, depth }: ReadingWay): Promise<number> {

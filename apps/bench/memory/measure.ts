@@ -1,9 +1,9 @@
 /** Measures sets of contenders on a pair, one after the other, each in a process of its own. */
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { packageFolder } from '../../cli/package-files.ts';
-import { watchForeignLoad } from '../foreign-load.ts';
+import { disturbingLoad, untilQuiet, watchForeignLoad } from '../foreign-load.ts';
 import { modelShapes } from '../model-shapes.ts';
 import { promptIds } from '../peers/contender.ts';
 import { install } from '../peers/install.ts';
@@ -29,7 +29,11 @@ export interface MeasureOptions {
   readonly tokens: number;
   readonly plainTokens: number;
   readonly nativeTokens: number;
+  /** Runs of each, at most, until one is alone on the machine. */
+  readonly tries: number;
   readonly say: (line: string) => void;
+  /** Told after each run. */
+  readonly onMeasured: () => void;
 }
 
 /** The target file is so many times what its weights may take. */
@@ -40,8 +44,15 @@ const promptRows = 48;
 const textCount = 2;
 /** Of that one: what a draft is known by, and what plain decoding needs. */
 const [warmTokens, plainWarmTokens] = [48, 3];
+/** How long each run waits for other programs to leave the machine. */
+const quietMs = 3000;
 /** While a child's memory is bounded by nothing. */
 const unboundedBytes = 2 ** 42;
+
+interface Bounds {
+  readonly group: MemoryGroup;
+  readonly limitBytes: number;
+}
 
 export class Measurer {
   readonly #options: MeasureOptions;
@@ -52,6 +63,8 @@ export class Measurer {
   #shares: MemoryShares | undefined;
   /** The target's own tokens, by text, as far as they are known. */
   readonly #said: (readonly number[])[] = [];
+  /** What the quoting target said after the same prompts. */
+  #quoted: readonly (readonly number[])[] | undefined;
 
   constructor(options: MeasureOptions) {
     this.#options = options;
@@ -59,7 +72,7 @@ export class Measurer {
   }
 
   async streamed(): Promise<void> {
-    const { pair, cacheFolder, say, nativeTokens, threads } = this.#options;
+    const { pair, say, nativeTokens, threads } = this.#options;
     const group = this.#group;
     if (typeof group === 'string') {
       say(`streaming is skipped: ${group}`);
@@ -71,12 +84,10 @@ export class Measurer {
     // The tokens that llama.cpp is fed with come from the first of them; and the sidecar is made in a run of its own.
     await this.#makeSidecar(shares);
     for (const way of ways) {
-      await this.#readDisk();
       const spec = this.#specOf(way, this.#budgetOf(way, shares));
       await this.#run('streamed', way.name, spec, { group, limitBytes });
     }
     if (this.#wants('native') && install('native', say)) {
-      await this.#readDisk();
       const texts = this.#texts(plainWarmTokens, nativeTokens).map((text, index) => {
         return { ...text, given: (this.#said[index] ?? []).slice(0, text.tokens) };
       });
@@ -85,8 +96,6 @@ export class Measurer {
         await this.#run('streamed', nativeNames[file], spec, { group, limitBytes });
       }
     }
-    await this.#readDisk();
-    dropCachedPages([...Object.values(pair), cacheFolder]);
   }
 
   async resident(): Promise<void> {
@@ -95,28 +104,31 @@ export class Measurer {
     }
   }
 
-  /** Prompts that begin a text a second time: what followed it the first time is likely to follow again. */
+  /** Prompts that begin a text a second time: the target goes on much as it did the first time. */
   async quoting(): Promise<void> {
-    const { tokens } = this.#options;
-    if (this.#said.length === 0 || (this.#said[0] ?? []).length < tokens) await this.#say();
-    const texts = this.#texts(tokens, tokens).map(({ prompt }, index): TextSpec => {
-      const said = (this.#said[index] ?? []).slice(0, tokens);
-      return {
-        prompt: [...prompt, ...said, ...promptIds(8, 900 * index), ...prompt],
-        tokens: said.length - 8,
-      };
+    const { tokens, pair } = this.#options;
+    const spec = { ...this.#specOf(quotingWays.plain, undefined), modelPath: pair.quotingTarget };
+    this.#quoted ??= (await runContender({ ...spec, texts: this.#texts(tokens, tokens) })).tokens;
+    const texts = this.#quoted.map((said, index): TextSpec => {
+      return { prompt: [...promptOf(index), ...said, ...promptOf(index)], tokens };
     });
     for (const way of this.#chosen(quotingWays)) {
-      await this.#run('quoting', way.name, { ...this.#specOf(way, undefined), texts });
+      const own = { ...this.#specOf(way, undefined), modelPath: pair.quotingTarget, texts };
+      await this.#run('quoting', way.name, own);
     }
   }
 
-  async results(): Promise<Omit<MeasuredMemory, 'machine' | 'measuredAt'>> {
-    const { recipe, threads, pair } = this.#options;
+  /** How often the draft would have said what the target did; undefined where it said nothing yet. */
+  async agreement(): Promise<number | undefined> {
+    const { threads, pair } = this.#options;
     const texts = this.#said.map((tokens, index) => ({ prompt: promptOf(index), tokens }));
+    return texts.length > 0 ? agreement(pair.draft, texts, threads) : undefined;
+  }
+
+  results(): Omit<MeasuredMemory, 'machine' | 'measuredAt' | 'agreement'> {
+    const { recipe, threads } = this.#options;
     return {
       ...{ recipe, threads, measured: this.#measured, rates: this.#rates, shares: this.#shares },
-      agreement: texts.length > 0 ? await agreement(pair.draft, texts, threads) : undefined,
       groups: typeof this.#group === 'string' ? this.#group : this.#group.version,
       remarks: this.#remarks,
     };
@@ -159,28 +171,33 @@ export class Measurer {
     return weightsBytes + cacheBytes + (way.hasDraft || way.hasDraftsMemory ? draftBytes : 0);
   }
 
-  async #run(
-    set: Measured['set'],
-    name: string,
-    spec: RunSpec,
-    bounds?: { readonly group: MemoryGroup; readonly limitBytes: number },
-  ): Promise<void> {
-    const { pair, cacheFolder, say } = this.#options;
-    if (bounds) dropCachedPages([...Object.values(pair), cacheFolder]);
-    const foreignLoad = watchForeignLoad();
-    try {
-      const run = await runContender(spec, bounds);
-      const { about, tally, heldBytes, peakBytes, bytesPerPass, residentLayers } = run;
-      if (set !== 'quoting') this.#compare(name, run);
-      this.#measured.push({
-        ...{ set, name, about, tally, heldBytes, peakBytes, bytesPerPass, residentLayers },
-        foreignLoad: foreignLoad(),
-      });
-      say(`${set}, ${name}: ${((1000 * tally.tokens) / tally.ms).toFixed(2)} tokens/s`);
-    } catch (error) {
-      const remark = `${set}, ${name}: ${(error as Error).message.split('\n').at(-1)}`;
-      this.#remarks.push(remark);
-      say(remark);
+  /** Again where other programs were in the way; what was measured best alone is reported. */
+  async #run(set: Measured['set'], name: string, spec: RunSpec, bounds?: Bounds): Promise<void> {
+    const { pair, cacheFolder, say, tries } = this.#options;
+    for (let attempt = 0; attempt < tries; attempt++) {
+      await untilQuiet(quietMs);
+      const diskBytesPerSecond = bounds && (await this.#readDisk());
+      if (bounds) dropCachedPages([...Object.values(pair), cacheFolder]);
+      const foreignLoad = watchForeignLoad();
+      try {
+        const run = await runContender(spec, bounds);
+        const { about, tally, heldBytes, peakBytes, bytesPerPass, residentLayers } = run;
+        if (set !== 'quoting') this.#compare(name, run);
+        const load = foreignLoad() ?? 0;
+        this.#measured.push({
+          ...{ set, name, about, tally, heldBytes, peakBytes, bytesPerPass, residentLayers },
+          ...{ foreignLoad: load, diskBytesPerSecond },
+        });
+        const rate = ((1000 * tally.tokens) / tally.ms).toFixed(2);
+        say(`${set}, ${name}: ${rate} tokens/s, others ${(100 * load).toFixed(0)} %`);
+        this.#options.onMeasured();
+        if (load <= disturbingLoad) return;
+      } catch (error) {
+        const remark = `${set}, ${name}: ${(error as Error).message.split('\n').at(-1)}`;
+        this.#remarks.push(remark);
+        say(remark);
+        return;
+      }
     }
   }
 
@@ -196,20 +213,17 @@ export class Measurer {
     }
   }
 
-  /** Has the target say its texts, where no way has done so yet. */
-  async #say(): Promise<void> {
-    const run = await runContender({ ...this.#specOf(residentWays.plain, undefined) });
-    this.#compare('plain', run);
-  }
-
-  async #readDisk(): Promise<void> {
-    const { pair, say } = this.#options;
+  /** The best of several ways to read the file that is streamed, from its beginning to its end. */
+  async #readDisk(): Promise<number> {
+    const { cacheFolder } = this.#options;
+    const [file = ''] = readdirSync(cacheFolder);
+    let best = 0;
     for (const way of readingWays) {
-      const bytesPerSecond = await diskRate(pair.target, way);
+      const bytesPerSecond = await diskRate(join(cacheFolder, file), way);
       this.#rates.push({ ...way, bytesPerSecond });
+      best = Math.max(best, bytesPerSecond);
     }
-    const latest = this.#rates.slice(-readingWays.length);
-    say(`disk: ${latest.map((each) => `${(each.bytesPerSecond / 1e9).toFixed(2)}`).join(' ')} GB/s`);
+    return best;
   }
 
   /** In a process without a limit, from the beginning. */

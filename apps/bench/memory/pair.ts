@@ -36,6 +36,8 @@ export interface ModelPair {
   readonly draft: string;
   /** The target as llama.cpp runs it without a copy. */
   readonly wideTarget: string;
+  /** The target with little attention: after words that it has said before it goes on much as before. */
+  readonly quotingTarget: string;
 }
 
 /** By the name that `--pair` takes; scales chosen for a greedy agreement near 0.8, measured with every run. */
@@ -44,6 +46,7 @@ export const pairRecipes = {
   '134m': { shape: '134m', format: 'q4_0', firstLayers: 1, laterGain: 0.06, headGain: 4 },
 } as const satisfies Record<string, PairRecipe>;
 
+const quotingAttention = 0.02;
 /** Part of the file names; counts up when the same recipe gives other bytes. */
 const generation = 1;
 
@@ -52,18 +55,21 @@ export async function modelPair(recipe: PairRecipe, onMake: (path: string) => vo
   const { shape: name, format, firstLayers, laterGain, headGain } = recipe;
   const folder = join(tmpdir(), 'nearfield-bench');
   const stem = `${name}-${format}-${firstLayers}-${laterGain}-${headGain}-${generation}`;
+  const path = (part: string): string => join(folder, `${stem}-${part}.gguf`);
   const pair = {
-    target: join(folder, `${stem}-target.gguf`),
-    draft: join(folder, `${stem}-draft.gguf`),
-    wideTarget: join(folder, `${stem}-target-q4_1.gguf`),
+    ...{ target: path('target'), draft: path('draft') },
+    ...{ wideTarget: path('target-q4_1'), quotingTarget: path('quoting') },
   };
   await mkdir(folder, { recursive: true });
-  if (!existsSync(pair.target)) {
-    onMake(pair.target);
-    const layer = (index: number): number => (index < firstLayers ? 1 : laterGain);
-    await writeRandomModel(pair.target, {
-      ...{ shape: modelShapes[name], format: formatByName(format), gains: { layer, head: headGain } },
-    });
+  const layer = (index: number): number => (index < firstLayers ? 1 : laterGain);
+  for (const [file, attention] of [
+    [pair.target, 1],
+    [pair.quotingTarget, quotingAttention],
+  ] as const) {
+    if (existsSync(file)) continue;
+    onMake(file);
+    const gains = { layer, attention, head: headGain };
+    await writeRandomModel(file, { shape: modelShapes[name], format: formatByName(format), gains });
   }
   if (!existsSync(pair.draft)) {
     onMake(pair.draft);

@@ -13,7 +13,9 @@ export interface Measured {
   readonly bytesPerPass: number;
   readonly residentLayers: number;
   /** Share of the processors that other programs took meanwhile. */
-  readonly foreignLoad: number | undefined;
+  readonly foreignLoad: number;
+  /** Of the disk just before; undefined where nothing was streamed. */
+  readonly diskBytesPerSecond: number | undefined;
 }
 
 export interface DiskRate {
@@ -40,7 +42,7 @@ export interface MeasuredMemory {
   readonly threads: number;
   /** Share of tokens that the draft would have said too. */
   readonly agreement: number | undefined;
-  /** Of the first to the last, in the order they were measured. */
+  /** In order; a contender that other programs disturbed is there several times. */
   readonly measured: readonly Measured[];
   readonly rates: readonly DiskRate[];
   readonly shares: MemoryShares | undefined;

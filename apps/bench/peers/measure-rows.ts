@@ -1,5 +1,5 @@
 /** Measures all rows on a set of contenders, in turn: each repeat of a row goes round the contenders once. */
-import { watchForeignLoad } from '../foreign-load.ts';
+import { disturbingLoad, untilQuiet, watchForeignLoad } from '../foreign-load.ts';
 import { ChildContender } from './child-contender.ts';
 import type { ContenderSpec } from './contender.ts';
 import { medianOf } from './median.ts';
@@ -45,9 +45,6 @@ export interface MeasuredSet {
 
 /** Of a prompt: tokens to warm up with, and tokens for engines with which all of them would take minutes. */
 const [warmTokens, slowPromptTokens] = [32, 128];
-
-/** Share of all processors' time that others may take of a run. */
-const disturbingLoad = 0.1;
 
 interface Runner {
   readonly contender: ChildContender;
@@ -154,16 +151,6 @@ async function measureRow(row: Row, runners: readonly Runner[], patience: Patien
     const remark = note === undefined ? {} : { note };
     return { row: row.name, spec: runner.contender.spec, values, disturbed, ...remark };
   });
-}
-
-/** Waits until other programs take less than a tenth of the machine, at most so long. */
-async function untilQuiet(mostMs: number): Promise<void> {
-  const end = performance.now() + mostMs;
-  while (performance.now() < end) {
-    const foreignLoad = watchForeignLoad();
-    await new Promise((resolve) => setTimeout(resolve, 150));
-    if ((foreignLoad() ?? 0) <= disturbingLoad) return;
-  }
 }
 
 interface RowState {
