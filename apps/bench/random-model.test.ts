@@ -56,8 +56,8 @@ for (const name of ['f32', 'f16', 'q8_0', 'q4_0', 'q4_k']) {
   });
 }
 
-test('every format can be written', async () => {
-  for (const format of formats) {
+test('every format that has an encoder can be written', async () => {
+  for (const format of formats.filter(({ encode }) => encode)) {
     const checkpoint = await openCheckpoint(await write({ format }));
     assert.equal(checkpoint.tensors.get('output.weight')?.format.name, format.name);
   }
