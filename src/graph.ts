@@ -9,6 +9,7 @@ import type { Dim, TensorType } from './tensor.ts';
 export { GraphBuilder } from './graph/builder.ts';
 export { checkGraph } from './graph/check.ts';
 export type { Activation, Gating } from './graph/op/activation.ts';
+export { leastSum } from './graph/op/route.ts';
 export { type Operation, type OperationName, ruleOf } from './graph/operation.ts';
 export { printGraph } from './graph/print.ts';
 export type { ErrorContext, OpRule, Roundoff } from './graph/rule.ts';

@@ -6,11 +6,14 @@ import { type Attention, attention } from './op/attention.ts';
 import { type CacheMove, cacheMove } from './op/cache-move.ts';
 import { type CacheWrite, cacheWrite } from './op/cache-write.ts';
 import { type Embed, embed } from './op/embed.ts';
+import { type ExpertMatmul, expertMatmul } from './op/expert-matmul.ts';
+import { type ExpertSum, expertSum } from './op/expert-sum.ts';
 import { type Gated, gated } from './op/gated.ts';
 import { type LayerNorm, layerNorm } from './op/layer-norm.ts';
 import { type Matmul, matmul } from './op/matmul.ts';
 import { type RmsNorm, rmsNorm } from './op/rms-norm.ts';
 import { type Rope, rope } from './op/rope.ts';
+import { type Route, route } from './op/route.ts';
 import { type Scale, scale } from './op/scale.ts';
 import { type SelectRows, selectRows } from './op/select-rows.ts';
 import { type Softcap, softcap } from './op/softcap.ts';
@@ -24,11 +27,14 @@ export type Operation =
   | CacheMove
   | CacheWrite
   | Embed
+  | ExpertMatmul
+  | ExpertSum
   | Gated
   | LayerNorm
   | Matmul
   | RmsNorm
   | Rope
+  | Route
   | Scale
   | SelectRows
   | Softcap;
@@ -44,11 +50,14 @@ export const operationRules: { readonly [Name in OperationName]: OpRule<Extract<
     'cache-move': cacheMove,
     'cache-write': cacheWrite,
     embed,
+    'expert-matmul': expertMatmul,
+    'expert-sum': expertSum,
     gated,
     'layer-norm': layerNorm,
     matmul,
     'rms-norm': rmsNorm,
     rope,
+    route,
     scale,
     'select-rows': selectRows,
     softcap,

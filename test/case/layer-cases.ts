@@ -25,6 +25,8 @@ export interface LayerShape {
   readonly parallel?: boolean;
   /** Queries and keys are normalized head by head. */
   readonly headNorm?: boolean;
+  /** Experts of the feed-forward blocks, and how many a row uses. */
+  readonly experts?: readonly [count: number, used: number];
 }
 
 export const smallShape: LayerShape = {
@@ -116,6 +118,10 @@ function buildLayer(builder: GraphBuilder, shape: LayerShape, layer: number, str
   const forwardInput = shape.parallel
     ? attentionInput
     : normed(builder, name('ffn_norm'), middle, hidden, shape.layerNorm);
+  if (shape.experts) {
+    const summed = experts(builder, shape, name, forwardInput);
+    return builder.apply({ op: 'add' }, [middle, summed], name('out'));
+  }
   const { feedForward = { gate: { activation: 'silu' } } } = shape;
   const up = project(forwardInput, 'ffn_up', inner, hidden, shape.bias);
   const activated =
@@ -129,6 +135,28 @@ function buildLayer(builder: GraphBuilder, shape: LayerShape, layer: number, str
   return builder.apply({ op: 'add' }, [middle, project(activated, 'ffn_down', hidden, inner)], name('out'));
 }
 
+/** The token chooses, so that what is rounded before does not. */
+function experts(
+  builder: GraphBuilder,
+  { format, hidden, inner, vocabulary, experts: [expertCount, usedCount] = [1, 1] }: LayerShape,
+  name: (part: string) => string,
+  input: Value,
+): Value {
+  const choices = builder.weight(name('choices'), formatByName('f32'), [vocabulary, expertCount]);
+  const logits = builder.apply({ op: 'embed' }, [choices], name('expert_logits'));
+  const choice = { gating: 'softmax', normalize: true, scale: 1 } as const;
+  const routes = builder.apply({ op: 'route', expertCount, usedCount, ...choice }, [logits], name('routes'));
+  const project = (x: Value, part: string, rows: number, columns: number) => {
+    const weight = builder.weight(name(part), formatByName(format), [expertCount, rows, columns]);
+    const operation = { op: 'expert-matmul', expertCount, usedCount } as const;
+    return builder.apply(operation, [x, weight, routes], name(`${part}.out`));
+  };
+  const both = [project(input, 'ffn_gate', inner, hidden), project(input, 'ffn_up', inner, hidden)];
+  const gated = builder.apply({ op: 'gated', activation: 'silu' }, both, name('gated'));
+  const down = project(gated, 'ffn_down', hidden, inner);
+  return builder.apply({ op: 'expert-sum', usedCount }, [down, routes], name('summed'));
+}
+
 /** Matrices small enough that the stream neither dies nor explodes. */
 export function layerFills(shape: LayerShape): NonNullable<OpCase['fills']> {
   const fills: Record<string, ReturnType<typeof normal>> = { token_embd: normal(0.5) };
@@ -136,6 +164,11 @@ export function layerFills(shape: LayerShape): NonNullable<OpCase['fills']> {
     for (const part of ['attn_q', 'attn_k', 'attn_v', 'attn_output', 'ffn_gate', 'ffn_up', 'ffn_down']) {
       fills[`blk.${layer}.${part}`] = normal(1 / Math.sqrt(shape.hidden));
     }
+    // Different within a row: 5 divides no number of experts used here.
+    fills[`blk.${layer}.choices`] = (_, index, width) => {
+      const [row, expert] = [Math.floor(index / width), index % width];
+      return ((expert * 5 + row * 3 + layer) % width) / 2;
+    };
   }
   return fills;
 }
@@ -169,6 +202,8 @@ const shapes: readonly Partial<LayerShape>[] = [
     bias: true,
   },
   { format: 'q6_k', hidden: 256, inner: 256, headSize: 64, layers: 1, pairing: 'split' },
+  { inner: 40, experts: [7, 3] },
+  { format: 'mxfp4', inner: 96, experts: [6, 2] },
 ];
 
 export const layerCases: readonly OpCase[] = shapes.map((changes) => {

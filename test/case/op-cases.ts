@@ -1,5 +1,6 @@
 /** The one table of cases that every backend is held to. */
 import { attentionCases } from './attention-cases.ts';
+import { expertCases } from './expert-cases.ts';
 import { layerCases } from './layer-cases.ts';
 import { matmulCases } from './matmul-cases.ts';
 import type { OpCase } from './op-case.ts';
@@ -11,5 +12,6 @@ export const opCases: readonly OpCase[] = [
   ...rowCases,
   ...ropeCases,
   ...attentionCases,
+  ...expertCases,
   ...layerCases,
 ];

@@ -61,6 +61,30 @@ function normError(
   });
 }
 
+/** What a biased choice compares; its errors are at most those of the logits. */
+function comparedWith(gating: string, logits: Float64Array, bias: Float64Array): Float64Array {
+  const most = Math.max(...logits);
+  const sum = logits.reduce((total, logit) => total + Math.exp(logit - most), 0);
+  return logits.map((logit, expert) => {
+    const scores: Record<string, number> = {
+      softmax: Math.exp(logit - most) / sum,
+      sigmoid: 1 / (1 + Math.exp(-logit)),
+    };
+    return (scores[gating] ?? logit) + at(bias, expert);
+  });
+}
+
+/** Whether no error changes which values are the largest, nor their order. */
+function isCertain(values: Float64Array, errors: Float64Array, count: number): boolean {
+  const places = [...values.keys()].sort((a, b) => at(values, b) - at(values, a));
+  return places.slice(0, count).every((place, rank) =>
+    places.slice(rank + 1).every((other) => {
+      const error = at(errors, place) + at(errors, other);
+      return error === 0 || at(values, place) - at(values, other) > error;
+    }),
+  );
+}
+
 /** Operations whose result copies operands pass their errors on by running on the errors; they are not here. */
 const table: {
   readonly [Name in OperationName]?: Propagate<Extract<Operation, { op: Name }>>;
@@ -100,6 +124,60 @@ const table: {
       }
     }
     return normError(operation, { data: centered, error, shape: input.shape }, weight, result);
+  },
+
+  /**
+   * Which experts are chosen does not follow small errors. Where those of the logits could change the choice or its order,
+   * nothing is known of what follows, and the bound is infinite: a case whose bounds are, is no case. Elsewhere an error e
+   * of the logits is a factor within e^±2e of a share, and of a sigmoid within e^±e; normalizing doubles it.
+   */
+  route: (operation, [logits = nothing, bias], result) => {
+    const { expertCount, usedCount, normalize, gating } = operation;
+    return result.map((value, index) => {
+      const [row, place] = [Math.floor(index / (2 * usedCount)), index % (2 * usedCount)];
+      const own = (values: Float64Array) => values.subarray(row * expertCount, (row + 1) * expertCount);
+      const [data, error] = [own(logits.data), own(logits.error)];
+      const compared = bias ? comparedWith(gating, data, bias.data) : data;
+      if (!isCertain(compared, error, usedCount)) return Number.POSITIVE_INFINITY;
+      if (place < usedCount) return 0;
+      return Math.abs(value) * Math.expm1(2 * largest(error) * (normalize ? 2 : 1));
+    });
+  },
+
+  /** Where the choice is not certain, nothing is. */
+  'expert-matmul': (operation, [input = nothing, weight = nothing, routes = nothing], result) => {
+    const { expertCount, usedCount } = operation;
+    const inner = weight.shape[1];
+    const columns = weight.shape[0] / expertCount;
+    const parts = input.shape[1] / inner;
+    return result.map((_value, index) => {
+      const [place, column] = [Math.floor(index / columns), index % columns];
+      const [row, used] = [Math.floor(place / usedCount), place % usedCount];
+      const chosen = row * 2 * usedCount + used;
+      if (at(routes.error, chosen) > 0) return Number.POSITIVE_INFINITY;
+      const wStart = (at(routes.data, chosen) * columns + column) * inner;
+      const xStart = (row * parts + (parts > 1 ? used : 0)) * inner;
+      let sum = 0;
+      for (let k = 0; k < inner; k++) {
+        sum += at(input.error, xStart + k) * Math.abs(at(weight.data, wStart + k));
+      }
+      return sum;
+    });
+  },
+
+  'expert-sum': ({ usedCount }, [input = nothing, routes = nothing], result) => {
+    const width = input.shape[1] / usedCount;
+    return result.map((_value, index) => {
+      const [row, column] = [Math.floor(index / width), index % width];
+      let sum = 0;
+      for (let used = 0; used < usedCount; used++) {
+        const x = (row * usedCount + used) * width + column;
+        const weight = (row * 2 + 1) * usedCount + used;
+        const own = Math.abs(at(input.data, x)) + at(input.error, x);
+        sum += Math.abs(at(routes.data, weight)) * at(input.error, x) + at(routes.error, weight) * own;
+      }
+      return Number.isNaN(sum) ? Number.POSITIVE_INFINITY : sum;
+    });
   },
 
   matmul: (_, [input = nothing, weight = nothing], result) => {

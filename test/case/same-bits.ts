@@ -33,6 +33,8 @@ const shapes: readonly LayerShape[] = [
     },
     feedForward: { activation: 'gelu-tanh' },
   },
+  { ...smallShape, inner: 24, experts: [7, 3], layers: 1 },
+  { ...smallShape, format: 'q4_0', inner: 96, experts: [6, 2], layers: 1 },
 ];
 
 /** Returns one line for each way in which rows differed. */

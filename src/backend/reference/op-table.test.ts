@@ -164,6 +164,78 @@ test('scale and softcap', () => {
   expectClose(run({ op: 'softcap', limit: 2 }, { operands, outputLength: 3 }), [1.6, 0, -2]);
 });
 
+test('route: softmax of 1, 2, 3, 4 parts; the lower number first among equals', () => {
+  const logits = [[Math.log(2), Math.log(4), Math.log(1), Math.log(3)]];
+  const base = { op: 'route', expertCount: 4, usedCount: 2, normalize: false, scale: 1 } as const;
+  const routed = (changes: object, operands: number[][][] = [logits]) =>
+    run({ ...base, gating: 'softmax', ...changes }, { operands, outputLength: 4 });
+  expectClose(routed({}), [1, 3, 0.4, 0.3]);
+  expectClose(routed({ normalize: true, scale: 7 }), [1, 3, 4, 3]);
+  expectClose(routed({ gating: 'softmax-of-chosen' }), [1, 3, 4 / 7, 3 / 7]);
+  expectClose(routed({ gating: 'sigmoid' }), [1, 3, 4 / 5, 3 / 4]);
+  expectClose(routed({}, [[[0, 1, 1, 1]]]).slice(0, 2), [1, 2]);
+});
+
+test('route: a bias chooses and does not weigh; a sum near zero is taken for 1 / 16384', () => {
+  const route = { op: 'route', expertCount: 4, usedCount: 2, normalize: false, scale: 1 } as const;
+  const logits = [[Math.log(2), Math.log(4), Math.log(1), Math.log(3)]];
+  const operands = [logits, [[0.25, 0, 0.5, 0]]];
+  expectClose(run({ ...route, gating: 'softmax' }, { operands, outputLength: 4 }), [2, 0, 0.1, 0.2]);
+  const faint = { ...route, expertCount: 2, usedCount: 1, gating: 'sigmoid', normalize: true } as const;
+  const tiny = run(faint, { operands: [[[-40, -30]]], outputLength: 2 });
+  expectClose(tiny, [1, 16384 / (1 + Math.exp(30))]);
+});
+
+test('expert-matmul: rows times the rows of their experts, one input for all or one each', () => {
+  const weights = [
+    [1, 0],
+    [0, 1],
+    [2, 5],
+    [-1, 1],
+    [3, 3],
+    [4, 4],
+  ];
+  const routes = [
+    [2, 0, 0.5, 0.5],
+    [1, 2, 1, 0],
+  ];
+  const product = { op: 'expert-matmul', expertCount: 3, usedCount: 2 } as const;
+  const same = [
+    [
+      [1, 2],
+      [3, -1],
+    ],
+    weights,
+    routes,
+  ];
+  assert.deepEqual(run(product, { operands: same, outputLength: 8 }), [9, 12, 1, 2, 1, -4, 6, 8]);
+  const apart = [
+    [
+      [1, 2, 0, 1],
+      [3, -1, 1, 1],
+    ],
+    weights,
+    routes,
+    [[1, 2, 3, 4, 5, 6]],
+  ];
+  assert.deepEqual(run(product, { operands: apart, outputLength: 8 }), [14, 18, 1, 3, 4, 0, 11, 14]);
+});
+
+test('expert-sum: weighted by the second half of the routes', () => {
+  const operands = [
+    [
+      [1, 2, 3, 4],
+      [5, 6, 7, 8],
+    ],
+    [
+      [7, 3, 2, 10],
+      [0, 1, -1, 0],
+    ],
+  ];
+  const summed = run({ op: 'expert-sum', usedCount: 2 }, { operands, outputLength: 4 });
+  assert.deepEqual(summed, [32, 44, -5, -6]);
+});
+
 test('rope: a quarter turn, half a turn, and what is not turned', () => {
   const step = { rows: [stepRow({ position: 1 }), stepRow({ position: 2 })] };
   const operands = [

@@ -8,11 +8,14 @@ import { runAttention } from './op/attention.ts';
 import { runCacheMove } from './op/cache-move.ts';
 import { runCacheWrite } from './op/cache-write.ts';
 import { runEmbed } from './op/embed.ts';
+import { runExpertMatmul } from './op/expert-matmul.ts';
+import { runExpertSum } from './op/expert-sum.ts';
 import { runGated } from './op/gated.ts';
 import { runLayerNorm } from './op/layer-norm.ts';
 import { runMatmul } from './op/matmul.ts';
 import { runRmsNorm } from './op/rms-norm.ts';
 import { runRope } from './op/rope.ts';
+import { runRoute } from './op/route.ts';
 import { runScale } from './op/scale.ts';
 import { runSelectRows } from './op/select-rows.ts';
 import { runSoftcap } from './op/softcap.ts';
@@ -40,12 +43,15 @@ const opTable: { readonly [Name in OperationName]: ReferenceOp<Extract<Operation
   'cache-move': runCacheMove,
   'cache-write': runCacheWrite,
   embed: runEmbed,
+  'expert-matmul': runExpertMatmul,
+  'expert-sum': runExpertSum,
   gated: runGated,
   'layer-norm': runLayerNorm,
   matmul: runMatmul,
   'rms-norm': runRmsNorm,
   rope: runRope,
   scale: runScale,
+  route: runRoute,
   'select-rows': runSelectRows,
   softcap: runSoftcap,
 };

@@ -1,7 +1,7 @@
 /** What the planner may know of this backend. */
 import { known } from '../../base/error.ts';
 import type { NumberFormat } from '../../format.ts';
-import type { CacheSpec, CacheType, GraphNode, WeightValue } from '../../graph.ts';
+import type { CacheSpec, CacheType, GraphNode, OperationName, WeightValue } from '../../graph.ts';
 import { type Capability, cacheBlockRows } from '../../plan.ts';
 import { cacheForms, f32, q8 } from './forms.ts';
 import { groupRows, packedLayout } from './layout.ts';
@@ -14,6 +14,12 @@ import { programBytes } from './program-size.ts';
 /** Attention keeps scaled queries and results of a tile in scratch for heads up to this size. */
 const largestHead = 256;
 
+/** Experts that a thread has room to sort rows by (`assembly/expert-matmul.ts`). */
+const mostExperts = 4096;
+
+/** Operations whose first operand is multiplied by a matrix. */
+const products: ReadonlySet<OperationName> = new Set(['matmul', 'expert-matmul']);
+
 const weightsOf = (node: GraphNode): WeightValue[] =>
   node.inputs.filter((input): input is WeightValue => input.kind === 'weight');
 
@@ -21,6 +27,7 @@ function supports(node: GraphNode): boolean {
   const { operation } = node;
   const matrices = weightsOf(node).filter((weight) => weight.type.shape.length > 1);
   if (!matrices.every((weight) => packingOf(weight.type.format))) return false;
+  if (operation.op === 'route') return operation.expertCount <= mostExperts;
   if (operation.op !== 'attention') return true;
   const fits = (size: number) => size % 4 === 0 && size <= largestHead;
   return fits(operation.keySize) && fits(operation.valueSize);
@@ -45,7 +52,7 @@ export const capability: Capability = {
   supports,
   patterns: fusionPatterns,
   reads(nodes, value) {
-    const reader = nodes.find((node) => node.operation.op === 'matmul' && node.inputs[0] === value);
+    const reader = nodes.find(({ operation, inputs }) => products.has(operation.op) && inputs[0] === value);
     const weight = reader && weightsOf(reader).find((candidate) => candidate.type.shape.length > 1);
     return weight ? requirePacking(weight.type.format).input : f32;
   },

@@ -43,6 +43,12 @@ function clampOf(gating: Gating): readonly [alpha: number, limit: number] {
 /** Bytes of weights one claim covers: long enough to stream, short enough that a disturbed thread holds little back. */
 const claimBytes = 65536;
 
+/** Numbers of `assembly/routing.ts`. */
+const gatings = { softmax: 0, sigmoid: 1, 'softmax-of-chosen': 2 } as const;
+
+const isByExperts = (node: GraphNode): node is NodeOf<'expert-matmul'> =>
+  node.operation.op === 'expert-matmul';
+
 export class Lowering {
   readonly tape = new TapeTemplate();
   readonly #segment: Segment;
@@ -87,6 +93,11 @@ export class Lowering {
     activate: (kernel) => this.#activate(kernel),
     scale: (kernel) => this.#scale(kernel),
     softcap: (kernel) => this.#softcap(kernel),
+    route: (kernel) => this.#route(kernel),
+    'expert-matmul': (kernel) => this.#product(kernel),
+    'gated-expert-projections': (kernel) => this.#product(kernel, { activated: nodeOf(kernel, 'gated') }),
+    'expert-sum': (kernel) => this.#expertSum(kernel, undefined),
+    'expert-sum-add': (kernel) => this.#expertSum(kernel, nodeOf(kernel, 'add')),
     'select-rows': (kernel) => this.#selectRows(kernel),
     argmax: (kernel) => this.#argmax(kernel),
     'cache-move': (kernel) => this.#cacheMove(kernel),
@@ -183,7 +194,7 @@ export class Lowering {
     const { residual, activated } = epilogue;
     // Gate and up in the order of the operation, whichever the graph makes first.
     const results = activated?.inputs ?? kernel.nodes.map((node) => node.output);
-    const products = kernel.nodes.filter((node) => node.operation.op === 'matmul');
+    const products = kernel.nodes.filter((node) => node.operation.op === 'matmul' || isByExperts(node));
     const nodes = results.flatMap((value) => products.filter((node) => node.output === value));
     const first = known(nodes[0], 'product');
     const input = this.#input(kernel, first.inputs[0]);
@@ -193,9 +204,11 @@ export class Lowering {
     });
     const { packing, size } = known(parts[0], 'part');
     const groups = activated ? size.groups : parts.reduce((sum, part) => sum + part.size.groups, 0);
-    const share = this.#groupsPerUnit(packing, size.columns, groups, activated ? parts.length : 0);
+    const read = isByExperts(first) ? groups * first.operation.usedCount : groups;
+    const share = this.#groupsPerUnit(packing, size.columns, read, activated ? parts.length : 0);
     const rowBytes = packing.input === q8 ? (size.columns / 32) * q8.blockBytes : size.columns * 4;
-    this.tape.begin(operationNumbers.matmul).word(this.#rowsOf(input.value));
+    const number = isByExperts(first) ? operationNumbers.expertMatmul : operationNumbers.matmul;
+    this.tape.begin(number).word(this.#rowsOf(input.value));
     this.#arena(input);
     this.tape.word(rowBytes).word(packing.inner(size.columns));
     const other = residual?.inputs.find((value) => value !== first.output);
@@ -205,24 +218,72 @@ export class Lowering {
       .word(parts.length)
       .word(share)
       .word(Math.ceil(groups / share));
+    this.#expertWords(kernel, first);
     const clamp = activated ? clampOf(activated.operation) : [0, 0];
     for (const [index, part] of parts.entries()) {
+      const { packing, size } = part;
       const result = (activated ?? residual ?? part.node).output;
       this.tape
-        .word(
-          part.packing.unpack ? kernelNumber(part.packing.layout, this.#memory.dots) : part.packing.layout,
-        )
+        .word(packing.unpack ? kernelNumber(packing.layout, this.#memory.dots) : packing.layout)
         .address(part.base, 0)
-        .word(part.packing.groupBytes(part.size.columns));
-      if (part.packing.unpack) this.tape.address(part.base, part.size.matrixBytes);
+        .word(packing.groupBytes(size.columns));
+      if (packing.unpack) this.tape.address(part.base, size.matrixBytes);
       else this.tape.word(0);
-      this.tape.word(part.size.rows);
+      this.tape.word(size.rows);
       this.#arena(this.#output(kernel, result, f32.name));
-      this.tape.word(part.size.rows * 4);
-      this.#optionalWeight(part.node.inputs[2]);
+      this.tape.word(size.rows * 4);
+      this.#optionalWeight(part.node.inputs[isByExperts(part.node) ? 3 : 2]);
       this.#arena(this.#output(kernel, result, q8.name));
       this.tape.float(clamp[index] ?? 0);
     }
+  }
+
+  /** Of a product by chosen experts: routes, experts, chosen for a row, places that share a row of x. */
+  #expertWords(kernel: Kernel, node: GraphNode): void {
+    if (!isByExperts(node)) {
+      this.tape.word(0).word(0).word(0).word(0);
+      return;
+    }
+    const { operation, inputs } = node;
+    const [input, weight, routes] = inputs;
+    this.#arena(this.#input(kernel, routes));
+    const isShared = input && weight && widthOf(input) === weight.type.shape[2];
+    this.tape
+      .word(operation.expertCount)
+      .word(operation.usedCount)
+      .word(isShared ? operation.usedCount : 1);
+  }
+
+  #route(kernel: Kernel): void {
+    const { operation, inputs, output } = nodeOf(kernel, 'route');
+    const logits = this.#input(kernel, inputs[0]);
+    this.tape
+      .begin(operationNumbers.route)
+      .word(this.#rowsOf(logits.value))
+      .word(operation.expertCount)
+      .word(operation.usedCount)
+      .word(gatings[operation.gating])
+      .word(operation.normalize ? 1 : 0)
+      .float(operation.scale);
+    this.#arena(logits);
+    if (inputs[1]) this.tape.address(this.#weight(inputs[1]).base, 0);
+    else this.tape.word(0);
+    this.#arena(this.#output(kernel, output));
+  }
+
+  #expertSum(kernel: Kernel, residual: NodeOf<'add'> | undefined): void {
+    const { operation, inputs, output } = nodeOf(kernel, 'expert-sum');
+    const input = this.#input(kernel, inputs[0]);
+    this.tape
+      .begin(operationNumbers.expertSum)
+      .word(this.#rowsOf(input.value))
+      .word(widthOf(output))
+      .word(operation.usedCount);
+    this.#arena(input);
+    this.#arena(this.#input(kernel, inputs[1]));
+    const other = residual?.inputs.find((value) => value !== output);
+    this.#arena(other && this.#input(kernel, other));
+    this.#arena(this.#output(kernel, residual?.output ?? output));
   }
 
   /** `activated`: weights that are read together for one activation's results; 0 where there is none. */

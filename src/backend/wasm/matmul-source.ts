@@ -126,13 +126,14 @@ function dispatch(kernels: readonly Kernel[], tile: Tile): string {
         const printed = variantsOf(kernel.layout).find((candidate) => candidate === variant) ?? 'wide';
         const { table, zero }: PackedLayout = packedLayouts[number] ?? kernel.layout;
         const given = table ? `, CONSTANTS + ${tableOffset(number)}, ${zero}` : '';
-        const call = `${tileName(kernel, printed, tile)}(w, x, stride, blocks, out${given})`;
+        const call = `${tileName(kernel, printed, tile)}(w, x, blocks, out${given})`;
         return `    case ${kernelNumber(number, variant)}: ${call}; break;`;
       }),
     ),
   );
-  return `/** Products of ${tile.rows} row${tile.rows > 1 ? 's' : ''} and a group: out[row * 16 + column] without the group's scale. */
-export function tile${tile.rows}(layout: i32, w: usize, x: usize, stride: usize, blocks: i32, out: usize): void {
+  const [words, rows] = tile.rows > 1 ? [`${tile.rows} words`, 'those rows'] : ['a word', 'that row'];
+  return `/** \`x\`: ${words}, where rows lie. Products of ${rows} and a group: out[row * 16 + column] without the group's scale. */
+export function tile${tile.rows}(layout: i32, w: usize, x: usize, blocks: i32, out: usize): void {
   switch (layout) {
 ${cases.join('\n')}
   }
@@ -149,7 +150,7 @@ function tileFunction(kernel: Kernel, variant: DotVariant, tile: Tile): string {
   const given = layout.table ? ', tableAddress: usize, zero: i32' : '';
   const table = ['const table = v128.load(tableAddress);', 'const zeros = i32x4.splat(zero);'];
   return [
-    `function ${tileName(kernel, variant, tile)}(w: usize, x: usize, stride: usize, blocks: i32, out: usize${given}): void {`,
+    `function ${tileName(kernel, variant, tile)}(w: usize, x: usize, blocks: i32, out: usize${given}): void {`,
     ...[...constantLoads(loop), ...(layout.table ? table : []), ...loop].map((line) => `  ${line}`),
     '}',
   ].join('\n');
@@ -205,7 +206,7 @@ function blockLoop(layout: PackedLayout, variant: DotVariant, tile: Tile): strin
     ...rows.map((m) => `x${m} += ${block.bytes};`),
   ];
   return [
-    ...rows.map((m) => `let x${m} = x${m === 0 ? '' : ` + stride * ${m}`};`),
+    ...rows.map((m) => `let x${m} = <usize>load<u32>(x, ${m * 4});`),
     ...(inRegisters
       ? each((m, g) => `let f${m}_${g} = f32x4.splat(0);`)
       : range(4 * tile.rows).map((vector) => `v128.store(out, f32x4.splat(0), ${vector * 16});`)),

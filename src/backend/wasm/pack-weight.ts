@@ -19,7 +19,7 @@ export interface PackRequest {
   readonly read: ReadWeight;
   /** Where the packed weight goes. */
   readonly offset: number;
-  /** Rows of a matrix to pack, whole groups but at its end, whose bytes `read` gives; all without it. */
+  /** Rows to pack, counted over all matrices, whole groups but at the end of one, whose bytes `read` gives; all without it. */
   readonly part?: RowRange;
   readonly memory: LinearMemory;
   readonly runner: TapeRunner;
@@ -65,19 +65,24 @@ function slabsOf(type: TensorType<NumberFormat>, rowCount: number): Slabs {
 const rowBytesOf = (type: TensorType<NumberFormat>): number =>
   (weightSize(type).columns / type.format.blockValues) * type.format.blockBytes;
 
+function rowCountOf(type: TensorType<NumberFormat>): number {
+  const { matrices, rows } = weightSize(type);
+  return matrices * rows;
+}
+
 const tapeBytes = 64;
 
 /** What `packWeight` holds while it packs a whole weight. */
 export function packingBytes(type: TensorType<NumberFormat>): number {
   if (type.shape.length === 1) return 0;
-  const { bytes, stages } = slabsOf(type, weightSize(type).rows);
+  const { bytes, stages } = slabsOf(type, rowCountOf(type));
   const gridBytes = Math.ceil((type.format.grid?.codes.length ?? 0) / 64) * 64;
   return stages * (Math.ceil(bytes / 64) * 64 + tapeBytes) + gridBytes;
 }
 
 async function packMatrix(request: PackRequest): Promise<void> {
   const { type, memory, runner, signal } = request;
-  const { first, count: rowCount } = request.part ?? { first: 0, count: weightSize(type).rows };
+  const { first, count: rowCount } = request.part ?? { first: 0, count: rowCountOf(type) };
   const rowBytes = rowBytesOf(type);
   const slabs = slabsOf(type, rowCount);
   const buffers = Array.from({ length: slabs.stages }, () => ({
@@ -87,12 +92,12 @@ async function packMatrix(request: PackRequest): Promise<void> {
   }));
   const grid = type.format.grid ? allocateGrid(memory, type.format.grid) : 0;
   try {
-    for (let done = 0, slab = 0; done < rowCount; done += slabs.rows, slab++) {
+    for (let done = 0, slab = 0, count = 0; done < rowCount; done += count, slab++) {
       throwIfAborted(signal);
       const buffer = buffers[slab % slabs.stages];
       if (!buffer) break;
       await buffer.ticket.settled();
-      const count = Math.min(slabs.rows, rowCount - done);
+      count = Math.min(slabs.rows, rowCount - done, rowsUntilPadding(type, first + done));
       await memory.fill(buffer.data, count * rowBytes, (target) => request.read(done * rowBytes, target));
       packTape(request, first + done, count, buffer.data, grid).instantiate(
         new Int32Array(memory.memory.buffer, buffer.tape.address, tapeBytes / 4),
@@ -121,6 +126,12 @@ function allocateGrid(memory: LinearMemory, { codes }: Grid): number {
   return address;
 }
 
+/** Rows from `row` on that lie in groups one behind the other: to the end of its matrix, where the last group is not full. */
+function rowsUntilPadding(type: TensorType<NumberFormat>, row: number): number {
+  const { rows } = weightSize(type);
+  return rows % groupRows === 0 ? Number.POSITIVE_INFINITY : rows - (row % rows);
+}
+
 function packTape(
   { type, offset, descriptions }: PackRequest,
   first: number,
@@ -128,10 +139,10 @@ function packTape(
   source: number,
   grid: number,
 ): TapeTemplate {
-  const { columns, matrixBytes } = weightSize(type);
+  const { columns, matrixBytes, rows: matrixRows, groups } = weightSize(type);
   const packing = requirePacking(type.format);
   const groupBytes = packing.groupBytes(columns);
-  const firstGroup = first / groupRows;
+  const firstGroup = Math.floor(first / matrixRows) * groups + (first % matrixRows) / groupRows;
   const target = offset + firstGroup * groupBytes;
   const units = Math.ceil(rows / groupRows);
   const tape = new TapeTemplate();

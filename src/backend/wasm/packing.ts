@@ -105,10 +105,13 @@ export function requirePacking(format: NumberFormat): Packing {
 }
 
 export interface WeightSize {
+  /** Matrices one behind the other, each in groups of its own: one for each expert, else 1. */
+  readonly matrices: number;
+  /** Of one of them. */
   readonly rows: number;
   readonly columns: number;
   readonly groups: number;
-  /** Bytes of the matrix, and where the groups' scales begin after it. */
+  /** Bytes of all matrices, and where the groups' scales begin after them. */
   readonly matrixBytes: number;
   readonly totalBytes: number;
 }
@@ -122,12 +125,13 @@ export function weightSize({ format, shape }: TensorType<NumberFormat>): WeightS
   const columns = known(sizes.at(-1), 'columns of a weight');
   if (sizes.length === 1) {
     const totalBytes = Math.ceil(columns / 16) * 64;
-    return { rows: 1, columns, groups: 0, matrixBytes: totalBytes, totalBytes };
+    return { matrices: 1, rows: 1, columns, groups: 0, matrixBytes: totalBytes, totalBytes };
   }
-  const rows = sizes.slice(0, -1).reduce((product, size) => product * size, 1);
+  const matrices = sizes.slice(0, -2).reduce((product, size) => product * size, 1);
+  const rows = known(sizes.at(-2), 'rows of a weight');
   const groups = Math.ceil(rows / groupRows);
   const packing = requirePacking(format);
-  const matrixBytes = groups * packing.groupBytes(columns);
-  const scaleBytes = packing.unpack ? Math.ceil(groups / 16) * 64 : 0;
-  return { rows, columns, groups, matrixBytes, totalBytes: matrixBytes + scaleBytes };
+  const matrixBytes = matrices * groups * packing.groupBytes(columns);
+  const scaleBytes = packing.unpack ? Math.ceil((matrices * groups) / 16) * 64 : 0;
+  return { matrices, rows, columns, groups, matrixBytes, totalBytes: matrixBytes + scaleBytes };
 }

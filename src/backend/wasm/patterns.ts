@@ -4,15 +4,18 @@ import type { GraphNode, Value } from '../../graph.ts';
 import type { FusionPattern, GraphView } from '../../plan.ts';
 import { packingOf } from './packing.ts';
 
-/** Form name in which a matmul reads its input, by its weight. */
+/** Form name in which a product reads its input, by its weight. */
 function inputForm(node: GraphNode): string | undefined {
   const weight = node.inputs[1];
-  if (node.operation.op !== 'matmul' || weight?.kind !== 'weight') return undefined;
+  if (!isProduct(node) || weight?.kind !== 'weight') return undefined;
   const format = weight.type.format;
   return 'decode' in format ? packingOf(format as never)?.input.name : undefined;
 }
 
 const isMatmul = (node: GraphNode | undefined): node is GraphNode => node?.operation.op === 'matmul';
+const isExpertMatmul = (node: GraphNode | undefined): node is GraphNode =>
+  node?.operation.op === 'expert-matmul';
+const isProduct = (node: GraphNode): boolean => isMatmul(node) || isExpertMatmul(node);
 
 const soleReader = (value: Value, view: GraphView): boolean => view.readers(value).length === 1;
 
@@ -38,6 +41,19 @@ const activatedProjection: FusionPattern = {
   },
 };
 
+/** The same by the weights of chosen experts. */
+const gatedExpertProjections: FusionPattern = {
+  name: 'gated-expert-projections',
+  match(root, view) {
+    if (root.operation.op !== 'gated') return undefined;
+    const [gate, up] = root.inputs.map((input) => view.producer(input));
+    if (!isExpertMatmul(gate) || !isExpertMatmul(up)) return undefined;
+    if (gate.inputs[0] !== up.inputs[0] || gate.inputs[2] !== up.inputs[2]) return undefined;
+    if (!soleReader(gate.output, view) || !soleReader(up.output, view)) return undefined;
+    return inputForm(gate) === inputForm(up) ? [gate, up, root] : undefined;
+  },
+};
+
 /** x Wᵀ + residual, written over the residual. */
 const projectionAdd: FusionPattern = {
   name: 'projection-add',
@@ -46,15 +62,30 @@ const projectionAdd: FusionPattern = {
     const product = root.inputs.map((input) => view.producer(input)).findLast(isMatmul);
     return product && soleReader(product.output, view) ? [product, root] : undefined;
   },
-  inPlace(nodes) {
-    const [product, sum] = [known(nodes[0], 'product'), known(nodes[1], 'sum')];
-    const input = known(
-      sum.inputs.find((candidate) => candidate !== product.output),
-      'residual',
-    );
-    return { input, output: sum.output };
-  },
+  inPlace: overResidual,
 };
+
+/** What the chosen experts gave + residual, written over the residual. */
+const expertSumAdd: FusionPattern = {
+  name: 'expert-sum-add',
+  match(root, view) {
+    if (root.operation.op !== 'add') return undefined;
+    const sums = root.inputs.map((input) => view.producer(input));
+    const summed = sums.findLast((node) => node?.operation.op === 'expert-sum');
+    return summed && soleReader(summed.output, view) ? [summed, root] : undefined;
+  },
+  inPlace: overResidual,
+};
+
+/** Of what is added to: its other operand. */
+function overResidual(nodes: readonly GraphNode[]): { readonly input: Value; readonly output: Value } {
+  const [first, sum] = [known(nodes[0], 'summand'), known(nodes[1], 'sum')];
+  const input = known(
+    sum.inputs.find((candidate) => candidate !== first.output),
+    'residual',
+  );
+  return { input, output: sum.output };
+}
 
 /** Rotates queries and keys and writes keys and values to the cache. Nodes: rope of q, rope of k, cache write. */
 const ropeCache: FusionPattern = {
@@ -102,7 +133,9 @@ const projections: FusionPattern = {
 export const fusionPatterns: readonly FusionPattern[] = [
   gatedProjections,
   activatedProjection,
+  gatedExpertProjections,
   projectionAdd,
+  expertSumAdd,
   ropeCache,
   projections,
 ];

@@ -24,6 +24,9 @@ export const operationNumbers = {
   activate: 17,
   scale: 18,
   softcap: 19,
+  route: 20,
+  expertMatmul: 21,
+  expertSum: 22,
 } as const;
 
 /** Numbers of the functions in `assembly/activation.ts`; 0 stands for none. */

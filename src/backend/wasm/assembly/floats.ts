@@ -42,10 +42,10 @@ function one(kind: i32, w: usize, x: usize, size: i32, out: usize): void {
   v128.store(out, d, 48);
 }
 
-/** 4 rows × 8 columns, of quads `quad` and `quad + 1`. */
+/** 4 rows, whose addresses are at `x`, × 8 columns, of quads `quad` and `quad + 1`. */
 // @ts-ignore: decorator
 @inline
-function four(kind: i32, w: usize, quad: usize, x: usize, stride: usize, size: i32, out: usize): void {
+function four(kind: i32, w: usize, quad: usize, x: usize, size: i32, out: usize): void {
   let a0 = f32x4.splat(0);
   let a1 = f32x4.splat(0);
   let b0 = f32x4.splat(0);
@@ -54,14 +54,15 @@ function four(kind: i32, w: usize, quad: usize, x: usize, stride: usize, size: i
   let c1 = f32x4.splat(0);
   let d0 = f32x4.splat(0);
   let d1 = f32x4.splat(0);
-  let xb = x + stride;
-  let xc = xb + stride;
-  let xd = xc + stride;
+  let xa = <usize>load<u32>(x);
+  let xb = <usize>load<u32>(x, 4);
+  let xc = <usize>load<u32>(x, 8);
+  let xd = <usize>load<u32>(x, 12);
   w += quad * (floatBytes(kind) >> 2);
   for (let k: i32 = 0; k < size; k++) {
     const w0 = weights(kind, w, 0);
     const w1 = weights(kind, w, 1);
-    const sa = v128.load32_splat(x);
+    const sa = v128.load32_splat(xa);
     a0 = multiplyAdd(w0, sa, a0);
     a1 = multiplyAdd(w1, sa, a1);
     const sb = v128.load32_splat(xb);
@@ -73,7 +74,7 @@ function four(kind: i32, w: usize, quad: usize, x: usize, stride: usize, size: i
     const sd = v128.load32_splat(xd);
     d0 = multiplyAdd(w0, sd, d0);
     d1 = multiplyAdd(w1, sd, d1);
-    x += 4;
+    xa += 4;
     xb += 4;
     xc += 4;
     xd += 4;
@@ -89,14 +90,15 @@ function four(kind: i32, w: usize, quad: usize, x: usize, stride: usize, size: i
   v128.store(out, d1, 208);
 }
 
+/** `x`: the row. */
 export function floatTile1(kind: i32, w: usize, x: usize, size: i32, out: usize): void {
   if (kind == 0) one(0, w, x, size, out);
   else if (kind == 1) one(1, w, x, size, out);
   else one(2, w, x, size, out);
 }
 
-export function floatTile4(kind: i32, w: usize, quad: usize, x: usize, stride: usize, size: i32, out: usize): void {
-  if (kind == 0) four(0, w, quad, x, stride, size, out);
-  else if (kind == 1) four(1, w, quad, x, stride, size, out);
-  else four(2, w, quad, x, stride, size, out);
+export function floatTile4(kind: i32, w: usize, quad: usize, x: usize, size: i32, out: usize): void {
+  if (kind == 0) four(0, w, quad, x, size, out);
+  else if (kind == 1) four(1, w, quad, x, size, out);
+  else four(2, w, quad, x, size, out);
 }

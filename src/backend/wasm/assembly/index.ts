@@ -2,12 +2,14 @@
 import { attention } from './attention';
 import { activate, add, argmax, gatedValues, scale, selectRows, softcap } from './elementwise';
 import { embed } from './embed';
+import { expertMatmul } from './expert-matmul';
 import { arrive, awaitTape, finishTape, handedOver, handOver, mustStop, pass, scratchOf, tapeOf, tellHost } from './machine';
 import { matmul } from './matmul';
 import { norm } from './norm';
 import { pack, packFloats } from './pack';
 import { quantize } from './quantize';
 import { cacheMove, cacheWrite, rope, ropeCache, ropeTable } from './rope';
+import { expertSum, route } from './routing';
 import { dot } from './simd';
 
 /** Runs one entry's share of this thread. Numbers are `operationNumbers` in `tape.ts`. */
@@ -32,6 +34,9 @@ function runEntry(operation: i32, args: usize, scratch: usize): void {
     case 17: activate(args); break;
     case 18: scale(args); break;
     case 19: softcap(args); break;
+    case 20: route(args, scratch); break;
+    case 21: expertMatmul(args, scratch); break;
+    case 22: expertSum(args); break;
   }
 }
 
