@@ -66,6 +66,20 @@ export interface ModelShape {
   readonly learnsPositions?: boolean;
   /** What else the architecture's section of the metadata says. */
   readonly keys?: Readonly<Record<string, GgufValue>>;
+  /** Logits of heads that take part in the softmax alone. */
+  readonly sinks?: boolean;
+  readonly experts?: {
+    readonly count: number;
+    readonly used: number;
+    /** Width of an expert; default: `feedForward`. */
+    readonly feedForward?: number;
+    /** Width of the block that every row goes through. */
+    readonly sharedFeedForward?: number;
+    /** That block has a gate of its own. */
+    readonly sharedGate?: boolean;
+    /** Of the router and of every product. */
+    readonly bias?: boolean;
+  };
 }
 
 const float = (value: number): GgufValue => ({ type: 'float32', value });

@@ -38,8 +38,8 @@ export async function writeRandomModel(
   const f32 = formatByName('f32');
   const tensors = weightsOf(shape).map(({ name, shape: sizes, mean, deviation }): GgufTensor => {
     const rowValues = sizes.at(-1) ?? 1;
-    // The norms of several heads are a matrix whose rows are short; files keep them as they keep vectors.
-    const isMatrix = sizes.length > 1 && !name.endsWith('_norm.weight');
+    // Norms of several heads and biases of experts are matrices that files keep as they keep vectors, and routers as they are.
+    const isMatrix = sizes.length > 1 && !/(_norm\.weight|\.bias|ffn_gate_inp\.weight)$/.test(name);
     const chosen = isMatrix ? formatForRow([formatOf(name), formatByName('q8_0'), f32], rowValues) : f32;
     const gained = deviation * gainOf(name, gains);
     const data = weights.pieces({ format: chosen, shape: sizes, mean, deviation: gained });
@@ -84,17 +84,13 @@ function weightsOf(shape: ModelShape): RandomWeight[] {
 }
 
 function layerWeights(shape: ModelShape, blk: string): RandomWeight[] {
-  const { hidden, feedForward, heads, keyValueHeads, fused = [], gated = true } = shape;
+  const { hidden, heads, keyValueHeads, fused = [] } = shape;
   const { norms = ['attn_norm', 'ffn_norm'], feedForwardGain: gain = 1 } = shape;
   const headSize = shape.headSize ?? hidden / heads;
-  const product = (name: string, rows: number, columns: number, hasBias = false, ownGain = 1) => [
-    matrix(`${blk}.${name}`, rows, columns, ownGain),
-    ...(hasBias ? [bias(`${blk}.${name}`, rows)] : []),
-  ];
+  const product = (name: string, rows: number, columns: number, hasBias?: boolean): RandomWeight[] =>
+    biasedMatrix(`${blk}.${name}`, rows, columns, hasBias);
   const [queries, keys] = [heads * headSize, keyValueHeads * headSize];
   const projected = (name: string, rows: number) => product(name, rows, hidden, shape.queryKeyValueBias);
-  const gate = fused.includes('gate up') ? [] : product('ffn_gate', feedForward, hidden, shape.productBias);
-  const upRows = fused.includes('gate up') ? 2 * feedForward : feedForward;
   return [
     ...norms.flatMap((name) => rowNorm(shape, `${blk}.${name}`, name === 'post_ffw_norm' ? gain : 1)),
     ...(fused.includes('query key value')
@@ -102,9 +98,19 @@ function layerWeights(shape: ModelShape, blk: string): RandomWeight[] {
       : [...projected('attn_q', queries), ...projected('attn_k', keys), ...projected('attn_v', keys)]),
     ...headNorms(shape, blk, headSize),
     ...product('attn_output', hidden, queries, shape.productBias),
-    ...(gated ? gate : []),
-    ...product('ffn_up', upRows, hidden, shape.productBias),
-    ...product('ffn_down', hidden, feedForward, shape.productBias, gain),
+    ...(shape.sinks ? [sinks(`${blk}.attn_sinks`, heads)] : []),
+    ...(shape.experts ? expertWeights(shape, shape.experts, blk) : feedForwardWeights(shape, blk)),
+  ];
+}
+
+function feedForwardWeights(shape: ModelShape, blk: string): RandomWeight[] {
+  const { hidden, feedForward, fused = [], gated = true, productBias } = shape;
+  const { feedForwardGain = 1 } = shape;
+  const isFused = fused.includes('gate up');
+  return [
+    ...(gated && !isFused ? biasedMatrix(`${blk}.ffn_gate`, feedForward, hidden, productBias) : []),
+    ...biasedMatrix(`${blk}.ffn_up`, isFused ? 2 * feedForward : feedForward, hidden, productBias),
+    ...biasedMatrix(`${blk}.ffn_down`, hidden, feedForward, productBias, feedForwardGain),
   ];
 }
 
@@ -146,9 +152,51 @@ const bias = (name: string, size: number): RandomWeight => ({
   deviation: 0.3,
 });
 
+const biasedMatrix = (
+  name: string,
+  rows: number,
+  columns: number,
+  hasBias = false,
+  gain = 1,
+): RandomWeight[] => [matrix(name, rows, columns, gain), ...(hasBias ? [bias(name, rows)] : [])];
+
+/** As large as a row's largest scores. */
+const sinks = (name: string, heads: number): RandomWeight => ({
+  ...{ name: `${name}.weight`, shape: [heads], mean: 1, deviation: 1 },
+});
+
 const around1 = (name: string, shape: readonly number[]): RandomWeight => ({
   ...{ name, shape, mean: 1, deviation: 0.1 },
 });
+
+const gatedBlock = (blk: string, suffix: string, inner: number, hidden: number): RandomWeight[] => [
+  matrix(`${blk}.ffn_gate${suffix}`, inner, hidden),
+  matrix(`${blk}.ffn_up${suffix}`, inner, hidden),
+  matrix(`${blk}.ffn_down${suffix}`, hidden, inner),
+];
+
+/** The router's logits stand as far apart as a trained one's, so that rounding seldom changes a choice. */
+function expertWeights(
+  { hidden, feedForward }: ModelShape,
+  experts: NonNullable<ModelShape['experts']>,
+  blk: string,
+): RandomWeight[] {
+  const { count, sharedFeedForward, sharedGate = false } = experts;
+  const blocks = gatedBlock(blk, '_exps', experts.feedForward ?? feedForward, hidden);
+  const biased = (name: string, shape: number[]): RandomWeight[] =>
+    experts.bias ? [{ name: `${name}.bias`, shape, mean: 0, deviation: 0.3 }] : [];
+  return [
+    matrix(`${blk}.ffn_gate_inp`, count, hidden, 4),
+    ...biased(`${blk}.ffn_gate_inp`, [count]),
+    ...blocks.flatMap((block) => {
+      const [rows = 0] = block.shape;
+      const stacked = { ...block, shape: [count, ...block.shape] };
+      return [stacked, ...biased(block.name.replace('.weight', ''), [count, rows])];
+    }),
+    ...(sharedFeedForward ? gatedBlock(blk, '_shexp', sharedFeedForward, hidden) : []),
+    ...(sharedGate ? [{ ...matrix(`${blk}.ffn_gate_inp_shexp`, 1, hidden), shape: [hidden] }] : []),
+  ];
+}
 
 function metadataOf(shape: ModelShape): Map<string, GgufValue> {
   const { architecture, ropeScaling } = shape;
@@ -174,6 +222,10 @@ function metadataOf(shape: ModelShape): Map<string, GgufValue> {
   set('uint32', 'attention.sliding_window', shape.slidingWindow);
   const epsilonKey = (shape.norm ?? 'rms') === 'rms' ? 'layer_norm_rms_epsilon' : 'layer_norm_epsilon';
   set('float32', `attention.${epsilonKey}`, shape.normEpsilon ?? 1e-5);
+  set('uint32', 'expert_count', shape.experts?.count);
+  set('uint32', 'expert_used_count', shape.experts?.used);
+  set('uint32', 'expert_feed_forward_length', shape.experts?.feedForward);
+  set('uint32', 'expert_shared_feed_forward_length', shape.experts?.sharedFeedForward);
   set('uint32', 'rope.dimension_count', shape.ropeSize ?? headSize);
   set('float32', 'rope.freq_base', shape.ropeBase ?? 10_000);
   if (ropeScaling && ropeScaling.type !== 'llama3') {

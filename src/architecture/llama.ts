@@ -1,5 +1,6 @@
-/** Llama 1 to 3.2 and what has its shape: Mistral, TinyLlama, SmolLM. */
+/** Llama 1 to 3.2 and what has its shape: Mistral, TinyLlama, SmolLM; with experts Mixtral. */
 import { decoderArchitecture } from './part/decoder.ts';
+import { usualExperts } from './part/expert-feed-forward.ts';
 import { llamaLike } from './part/family.ts';
 
 export const llama = decoderArchitecture({
@@ -7,4 +8,5 @@ export const llama = decoderArchitecture({
   names: ['llama'],
   pairing: 'adjacent',
   window: ({ slidingWindow }) => slidingWindow,
+  experts: usualExperts,
 });

@@ -18,6 +18,7 @@ import { olmo2 } from './olmo2.ts';
 import { phi2 } from './phi2.ts';
 import { phi3 } from './phi3.ts';
 import { qwen2 } from './qwen2.ts';
+import { qwen2moe } from './qwen2moe.ts';
 import { qwen3 } from './qwen3.ts';
 import { smollm3 } from './smollm3.ts';
 import { stablelm } from './stablelm.ts';
@@ -26,6 +27,7 @@ import { starcoder2 } from './starcoder2.ts';
 const table: readonly Architecture[] = [
   llama,
   qwen2,
+  qwen2moe,
   qwen3,
   gemma,
   gemma2,

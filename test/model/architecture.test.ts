@@ -253,7 +253,7 @@ test('absurd metadata is refused by the name of its key', async (t) => {
     ],
     ['context_length', uint32(0), 'bad-file', /context_length is 0/],
     ['attention.layer_norm_rms_epsilon', float32(0), 'bad-file', /layer_norm_rms_epsilon is 0/],
-    ['expert_count', uint32(8), 'unsupported', /8 experts/],
+    ['expert_count', uint32(8), 'bad-file', /expert_used_count/],
   ];
   for (const [key, value, code, message] of cases) {
     await t.test(`${key} ${JSON.stringify(value)}`, async () => {

@@ -6,7 +6,7 @@ import type { ModelBuilder, RowRange } from './model-builder.ts';
 import type { Rotary } from './rotary.ts';
 
 export interface AttentionBlock {
-  readonly family: Pick<DecoderFamily, 'pairing' | 'queryKeyValueBias' | 'bias' | 'headNorm'>;
+  readonly family: Pick<DecoderFamily, 'pairing' | 'queryKeyValueBias' | 'bias' | 'headNorm' | 'sinks'>;
   /** Undefined leaves queries and keys as they are. */
   readonly rotary: Rotary | undefined;
   /** Rows seen at most; undefined sees all. */
@@ -42,13 +42,14 @@ export function attentionBlock(
     [prepare(key, 'attn_k', keyValueHeadCount), value],
     `${prefix}.cache`,
   );
+  const sinks = family.sinks ? [builder.weight(`${prefix}.attn_sinks.weight`, [headCount])] : [];
   const attended = builder.apply(
     {
       ...{ op: 'attention', ...heads, headCount, scale },
       ...(window === undefined ? {} : { window }),
       ...(softCap === undefined ? {} : { softCap }),
     },
-    [preparedQuery, cache],
+    [preparedQuery, cache, ...sinks],
     `${prefix}.attention`,
   );
   return builder.linear(attended, `${prefix}.attn_output`, [hiddenSize, headCount * valueSize], family.bias);

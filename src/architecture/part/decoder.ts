@@ -5,6 +5,7 @@ import type { Checkpoint } from '../../checkpoint.ts';
 import type { Graph, Value } from '../../graph.ts';
 import { attentionBlock } from './attention-block.ts';
 import { ConfigurationReader, type DecoderConfiguration, readDecoderConfiguration } from './configuration.ts';
+import { type ExpertConfiguration, expertFeedForward, readExperts } from './expert-feed-forward.ts';
 import type { BlockLayout, DecoderFamily, Multipliers, SoftCaps } from './family.ts';
 import { feedForward } from './feed-forward.ts';
 import { ModelBuilder } from './model-builder.ts';
@@ -18,6 +19,8 @@ interface Decoder {
   readonly layout: BlockLayout;
   readonly multipliers: Multipliers;
   readonly softCaps: SoftCaps;
+  /** Undefined where the feed-forward blocks have no experts. */
+  readonly experts: ExpertConfiguration | undefined;
 }
 
 export function decoderArchitecture(family: DecoderFamily): Architecture {
@@ -25,7 +28,7 @@ export function decoderArchitecture(family: DecoderFamily): Architecture {
     names: family.names,
     async open(checkpoint, signal): Promise<Model> {
       const reader = new ConfigurationReader(checkpoint.metadata);
-      refuseExperts(checkpoint, reader);
+      if (!family.experts) refuseExperts(checkpoint, reader);
       const configuration = readDecoderConfiguration(checkpoint, reader, family.norm.op);
       const has = (tensor: string): boolean => checkpoint.tensors.has(tensor);
       const traits = { reader, configuration, has };
@@ -36,6 +39,7 @@ export function decoderArchitecture(family: DecoderFamily): Architecture {
         layout: family.block(traits),
         multipliers: family.multipliers(traits),
         softCaps: family.softCaps(traits),
+        experts: family.experts && readExperts(reader, configuration, family.experts),
       };
       const build = (limits: GraphLimits) => buildDecoder(checkpoint, decoder, limits);
       // Building looks at every weight, so a graph of the smallest bounds checks the whole checkpoint.
@@ -93,7 +97,7 @@ function decoderBlock(
   builder: ModelBuilder,
   stream: Value,
   layer: number,
-  { family, configuration, rotaries, layout, multipliers, softCaps }: Decoder,
+  { family, configuration, rotaries, layout, multipliers, softCaps, experts }: Decoder,
   contextLength: number,
 ): Value {
   const { hiddenSize, keySize, normEpsilon } = configuration;
@@ -120,7 +124,9 @@ function decoderBlock(
     isParallel && beforeFeedForward === undefined
       ? forAttention
       : normed(isParallel ? stream : middle, beforeFeedForward);
-  const fed = feedForward(builder, forFeedForward, layer, configuration, family);
+  const fed = experts
+    ? expertFeedForward(builder, forFeedForward, layer, configuration, experts)
+    : feedForward(builder, forFeedForward, layer, configuration, family);
   return added(middle, fed, layout.afterFeedForward, 'ffn_residual');
 }
 

@@ -1,6 +1,7 @@
 /** What a family of decoders states of itself, as data; `decoder.ts` builds the graph that follows from it. */
 import type { Activation, Operation } from '../../graph.ts';
 import type { ConfigurationReader, DecoderConfiguration } from './configuration.ts';
+import type { ExpertFamily } from './expert-feed-forward.ts';
 import type { BiasRule } from './model-builder.ts';
 
 /** What a family may look at where files of it differ. */
@@ -91,6 +92,10 @@ export interface DecoderFamily {
   readonly activation: Activation;
   /** The activation is that of a gate. */
   readonly gated: boolean;
+  /** How its experts are used where a file has some; undefined refuses such a file. */
+  readonly experts: ExpertFamily | undefined;
+  /** Heads have a logit each, `attn_sinks`, that takes part in the softmax alone. */
+  readonly sinks: boolean;
   multipliers(traits: FileTraits): Multipliers;
   softCaps(traits: FileTraits): SoftCaps;
 }
@@ -109,6 +114,8 @@ export const llamaLike = {
   window: () => undefined,
   activation: 'silu',
   gated: true,
+  experts: undefined,
+  sinks: false,
   multipliers: () => ({}),
   softCaps: () => ({}),
 } as const satisfies Omit<DecoderFamily, 'names'>;

@@ -1,12 +1,12 @@
 /** Builds a graph whose weights come from a checkpoint, each checked against the shape the configuration calls for. */
 import type { GraphLimits } from '../../architecture.ts';
 import { NearfieldError } from '../../base/error.ts';
-import type { Checkpoint } from '../../checkpoint.ts';
+import type { Checkpoint, TensorEntry } from '../../checkpoint.ts';
 import { GraphBuilder, type Operation, type Value, type WeightValue } from '../../graph.ts';
 import type { RowNorm } from './family.ts';
 
-/** `[N]` or `[N, K]`. */
-type WeightShape = readonly [number] | readonly [number, number];
+/** `[N]`, `[N, K]`, or `[E, N, K]` of E experts. */
+type WeightShape = readonly [number] | readonly [number, number] | readonly [number, number, number];
 
 /** Of a tensor that holds several weights, one above the other. */
 export interface RowRange {
@@ -43,6 +43,21 @@ export class ModelBuilder {
    * missing or of another shape.
    */
   weight(tensor: string, shape: WeightShape, rows?: RowRange): WeightValue {
+    const { format } = this.#entry(tensor, shape);
+    if (!rows || rows.count === shape[0]) return this.graph.weight(tensor, format, shape);
+    const name = `${tensor}[${rows.first}:${rows.first + rows.count}]`;
+    const source = { tensor, firstRow: rows.first, rowCount: rows.count };
+    return this.graph.weight(name, format, [rows.count, ...shape.slice(1)], source);
+  }
+
+  /** A matrix of the file whose rows, one after the other, are one vector. */
+  flatWeight(tensor: string, shape: readonly [number, number]): WeightValue {
+    const { format } = this.#entry(tensor, shape);
+    const source = { tensor, firstRow: 0, rowCount: shape[0] };
+    return this.graph.weight(`${tensor}.flat`, format, [shape[0] * shape[1]], source);
+  }
+
+  #entry(tensor: string, shape: WeightShape): TensorEntry {
     const entry = this.#checkpoint.tensors.get(tensor);
     if (!entry) {
       throw new NearfieldError(
@@ -56,18 +71,7 @@ export class ModelBuilder {
         `Tensor ${tensor} has shape [${entry.shape.join(', ')}] instead of [${shape.join(', ')}]: the file is damaged or badly converted`,
       );
     }
-    if (!rows || rows.count === shape[0]) return this.graph.weight(tensor, entry.format, shape);
-    const name = `${tensor}[${rows.first}:${rows.first + rows.count}]`;
-    const source = { tensor, firstRow: rows.first, rowCount: rows.count };
-    return this.graph.weight(name, entry.format, [rows.count, ...shape.slice(1)], source);
-  }
-
-  /** A matrix of the file whose rows, one after the other, are one vector. */
-  flatWeight(tensor: string, shape: readonly [number, number]): WeightValue {
-    const { type } = this.weight(tensor, shape);
-    return this.graph.weight(`${tensor}.flat`, type.format, [shape[0] * shape[1]], {
-      ...{ tensor, firstRow: 0, rowCount: shape[0] },
-    });
+    return entry;
   }
 
   /**
@@ -85,6 +89,35 @@ export class ModelBuilder {
     const hasBias = biasRule === 'required' || this.has(`${block}.bias`);
     const bias = hasBias ? [this.weight(`${block}.bias`, [shape[0]], rows)] : [];
     return this.apply({ op: 'matmul' }, [input, weight, ...bias], rows ? `${block}[${rows.first}]` : block);
+  }
+
+  /** The same by the weights `[E, N, K]`, and the biases `[E, N]` if there are any, of the experts that the routes name. */
+  expertLinear(
+    input: Value,
+    block: string,
+    shape: readonly [number, number, number],
+    routes: Value,
+    usedCount: number,
+  ): Value {
+    const [expertCount, columns] = shape;
+    const weight = this.weight(`${block}.weight`, shape);
+    const bias = `${block}.bias`;
+    const biases = this.has(bias) ? [this.flatWeight(bias, [expertCount, columns])] : [];
+    const operation = { op: 'expert-matmul', expertCount, usedCount } as const;
+    return this.apply(operation, [input, weight, routes, ...biases], block);
+  }
+
+  /** One number a row. The matrix of one row may be a vector in the file. */
+  singleLinear(input: Value, block: string, inner: number): Value {
+    const tensor = `${block}.weight`;
+    const isVector = this.#checkpoint.tensors.get(tensor)?.shape.length === 1;
+    const { format } = this.#entry(tensor, isVector ? [inner] : [1, inner]);
+    const source = { tensor, firstRow: 0, rowCount: isVector ? inner : 1 };
+    return this.apply(
+      { op: 'matmul' },
+      [input, this.graph.weight(tensor, format, [1, inner], source)],
+      block,
+    );
   }
 
   norm(input: Value, block: string, { op, bias }: RowNorm, size: number, epsilon: number): Value {
