@@ -10,6 +10,7 @@ import { gemma } from './gemma.ts';
 import { gemma2 } from './gemma2.ts';
 import { gemma3 } from './gemma3.ts';
 import { glm4 } from './glm4.ts';
+import { gptOss } from './gpt-oss.ts';
 import { gpt2 } from './gpt2.ts';
 import { gptneox } from './gptneox.ts';
 import { granite } from './granite.ts';
@@ -20,6 +21,7 @@ import { phi3 } from './phi3.ts';
 import { qwen2 } from './qwen2.ts';
 import { qwen2moe } from './qwen2moe.ts';
 import { qwen3 } from './qwen3.ts';
+import { qwen3moe } from './qwen3moe.ts';
 import { smollm3 } from './smollm3.ts';
 import { stablelm } from './stablelm.ts';
 import { starcoder2 } from './starcoder2.ts';
@@ -29,6 +31,7 @@ const table: readonly Architecture[] = [
   qwen2,
   qwen2moe,
   qwen3,
+  qwen3moe,
   gemma,
   gemma2,
   gemma3,
@@ -38,6 +41,7 @@ const table: readonly Architecture[] = [
   glm4,
   stablelm,
   starcoder2,
+  gptOss,
   gpt2,
   gptneox,
   falcon,

@@ -20,11 +20,12 @@ export function locateWeight(weight: WeightValue, checkpoint: Checkpoint): Weigh
   const rowBytes = entry.byteLength / tensorRows;
   const [offsetBytes, byteLength] = [firstRow * rowBytes, rowCount * rowBytes];
   const { format, shape } = weight.type;
+  const source = [rowCount, ...rest];
   const fits =
     entry.format === format &&
     firstRow + rowCount <= tensorRows &&
-    sizeOf(shape) === sizeOf([rowCount, ...rest]) &&
-    (shape.length === 1 || shape.at(-1) === rest.at(-1));
+    sizeOf(shape) === sizeOf(source) &&
+    (shape.length === 1 || shape.at(-1) === source.at(-1));
   const isWhole = [offsetBytes, byteLength].every((bytes) => Number.isInteger(bytes / format.blockBytes));
   if (!fits || !isWhole) {
     throw new NearfieldError(

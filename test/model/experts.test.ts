@@ -17,6 +17,9 @@ import { openOracle } from '../oracle/llama.ts';
 const families = {
   'llama, experts': ['q4_0', 'q4_k', 'mxfp4'],
   qwen2moe: ['q4_0'],
+  qwen3moe: ['q4_k'],
+  granitemoe: ['q4_0'],
+  'gpt-oss': ['mxfp4'],
 } as const satisfies { readonly [Name in TinyShapeName]?: readonly string[] };
 
 const names = Object.keys(families) as readonly (keyof typeof families)[];
