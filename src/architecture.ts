@@ -15,6 +15,8 @@ export interface ModelDescription {
   readonly layerCount: number;
   readonly hiddenSize: number;
   readonly parameterCount: number;
+  /** Of them those that a token is computed with: all but the experts that are not chosen for it. */
+  readonly activeParameterCount: number;
 }
 
 export interface GraphLimits {

@@ -13,6 +13,7 @@ export { leastSum } from './graph/op/route.ts';
 export { type Operation, type OperationName, ruleOf } from './graph/operation.ts';
 export { printGraph } from './graph/print.ts';
 export type { ErrorContext, OpRule, Roundoff } from './graph/rule.ts';
+export { valuesRead, weightShares } from './graph/weight-shares.ts';
 
 /** Symbols of every graph, by their index in the array of values that `evaluateDim` takes. */
 export interface StepSymbols {

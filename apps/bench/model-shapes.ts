@@ -104,6 +104,14 @@ const llama3Scaling = (factor: number): RopeScaling => ({
 
 const spm32k = { architecture: 'llama', vocabulary: 32_000, tokenizer: 'spm' } as const;
 
+const qwen = {
+  vocabulary: 151_936,
+  tokenizer: 'bpe',
+  preTokenizer: 'qwen2',
+  normEpsilon: 1e-6,
+  ropeBase: 1_000_000,
+} as const;
+
 /** By the name that `--shape` takes. `134m` is nobody's model: the smallest shape that engines are compared with. */
 export const modelShapes = {
   '134m': {
@@ -294,6 +302,45 @@ export const modelShapes = {
     heads: 32,
     keyValueHeads: 8,
     ropeScaling: llama3Scaling(8),
+  },
+  'mixtral-8x7b': {
+    ...{ ...spm32k, layers: 32, hidden: 4096, feedForward: 14_336, heads: 32, keyValueHeads: 8 },
+    ...{ context: 32_768, ropeBase: 1_000_000, experts: { count: 8, used: 2 } },
+  },
+  'qwen1.5-moe-a2.7b': {
+    ...{ ...qwen, architecture: 'qwen2moe', layers: 24, hidden: 2048, feedForward: 5632 },
+    ...{ heads: 16, keyValueHeads: 16, context: 8192, queryKeyValueBias: true },
+    experts: { count: 60, used: 4, feedForward: 1408, sharedFeedForward: 5632, sharedGate: true },
+  },
+  'qwen3-30b-a3b': {
+    ...{ ...qwen, architecture: 'qwen3moe', layers: 48, hidden: 2048, feedForward: 6144 },
+    ...{ heads: 32, keyValueHeads: 4, headSize: 128, context: 40_960, headNorm: 'head' },
+    experts: { count: 128, used: 8, feedForward: 768 },
+  },
+  'granite-3.1-3b-a800m': {
+    ...{
+      architecture: 'granitemoe',
+      layers: 32,
+      hidden: 1536,
+      feedForward: 512,
+      heads: 24,
+      keyValueHeads: 8,
+    },
+    ...{ vocabulary: 49_155, context: 131_072, tokenizer: 'bpe', preTokenizer: 'refact', tied: true },
+    ropeBase: 10_000_000,
+    keys: {
+      ...{ embedding_scale: float(12), residual_scale: float(0.22) },
+      ...{ 'attention.scale': float(0.015625), logit_scale: float(6) },
+    },
+    experts: { count: 40, used: 8 },
+  },
+  'gpt-oss-20b': {
+    ...{ architecture: 'gpt-oss', layers: 24, hidden: 2880, feedForward: 2880, heads: 64, keyValueHeads: 8 },
+    ...{ headSize: 64, vocabulary: 201_088, context: 131_072, tokenizer: 'bpe', preTokenizer: 'gpt-4o' },
+    ...{ norms: ['attn_norm', 'post_attention_norm'], queryKeyValueBias: true, productBias: true },
+    ...{ sinks: true, slidingWindow: 128, ropeBase: 150_000 },
+    ropeScaling: { type: 'yarn', factor: 32, originalContext: 4096 },
+    experts: { count: 32, used: 4, feedForward: 2880, bias: true },
   },
 } as const satisfies Record<string, ModelShape>;
 

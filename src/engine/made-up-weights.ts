@@ -5,8 +5,11 @@ import type { Checkpoint, Metadata, TensorEntry } from '../checkpoint.ts';
 import { encodeRow, type NumberFormat, rowBytes } from '../format.ts';
 import type { WeightValue } from '../graph.ts';
 
-/** Whole blocks of every format; repeated over a tensor, which costs a machine what any other values would. */
-const poolValues = 1 << 14;
+/**
+ * Whole blocks of every format; repeated over a tensor, which costs a machine what any other values would. A multiple of 65,
+ * so that many rows of a matrix differ, and experts are chosen as if at random.
+ */
+const poolValues = 65 << 8;
 /** Matrices and what they multiply stay of moderate size, so that no kernel meets infinities or subnormals. */
 const matrixDeviation = 0.02;
 
@@ -17,13 +20,11 @@ export function madeUpCheckpoint(weights: readonly WeightValue[]): Checkpoint {
   for (const { tensor, firstRow, rowCount, type } of weights) {
     const rows = Math.max(firstRow + rowCount, tensors.get(tensor)?.shape[0] ?? 0);
     const { format } = type;
-    const [outermost = 0, ...inner]: readonly number[] = type.shape;
-    // A vector may be a matrix in the file.
-    const shape = [rows, ...(outermost === rowCount ? inner : [outermost / rowCount])];
-    const byteLength = rowBytes(
-      format,
-      shape.reduce((product, size) => product * size, 1),
-    );
+    const [outermost, ...inner]: readonly number[] = type.shape;
+    const rowValues = inner.reduce((product, size) => product * size, outermost ?? 0) / rowCount;
+    // A vector may be a matrix in the file, and a matrix of one row a vector.
+    const shape = outermost === rowCount ? [rows, ...inner] : rowValues === 1 ? [rows] : [rows, rowValues];
+    const byteLength = rowBytes(format, rows * rowValues);
     tensors.set(tensor, { name: tensor, format, shape, byteLength, part: 0, byteOffset });
     byteOffset += byteLength;
   }

@@ -4,7 +4,7 @@
  */
 import type { Backend } from '../backend.ts';
 import { Cleanup } from '../base/cleanup.ts';
-import type { CacheType, Graph, WeightValue } from '../graph.ts';
+import { type CacheType, type Graph, valuesRead, type WeightValue, weightShares } from '../graph.ts';
 import { loadWeights, openBudget, type Weights } from '../weights.ts';
 import { madeUpCheckpoint } from './made-up-weights.ts';
 import { openSpeedProbe, type SpeedProbe } from './speed-probe.ts';
@@ -12,6 +12,8 @@ import { layersOf, thinGraph } from './thin-graph.ts';
 
 /** Packed bytes that decoding is measured with: more than any cache of the processor holds, or the whole model. */
 const streamedBytes = 160 * 2 ** 20;
+/** Held for that at most, or one layer: of experts many are held for few that are read. */
+const layerBytes = 400 * 2 ** 20;
 /** Packed bytes of the head at most. */
 const headBytes = 32 * 2 ** 20;
 /** Weights that meet a row, times rows: what prompt speed is measured with. */
@@ -48,8 +50,10 @@ export async function measureSpeed(
   { backend, cacheType, residentBytes, signal }: MeasureOptions,
 ): Promise<MeasuredSpeed | undefined> {
   const sizes = new LayerSizes(graph, backend);
-  const streamed = sizes.spread(Math.ceil(streamedBytes / sizes.largestBytes));
-  const forPrompt = sizes.spread(Math.floor(prefillProducts / (prefillRows * sizes.largestCount)));
+  const most = Math.floor(layerBytes / sizes.largestHeldBytes);
+  const streamed = sizes.spread(Math.min(most, Math.ceil(streamedBytes / sizes.largestBytes)));
+  const products = Math.floor(prefillProducts / (prefillRows * sizes.largestCount));
+  const forPrompt = sizes.spread(Math.min(most, products));
   const rows = Math.min(prefillRows, Math.max(64, Math.floor(prefillProducts / sizes.largestCount)));
   const vocabularyRows = sizes.headRows(headBytes);
   const limits = { maxSelected: 1, vocabularyRows };
@@ -132,9 +136,7 @@ function madeUpWeights(
   return loadWeights({ weights, checkpoint, backend, budget: openBudget(), ...(signal ? { signal } : {}) });
 }
 
-const valueCount = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
-
-/** Packed bytes and numbers of weights, by layer and in all. */
+/** Packed bytes and numbers of the weights that a row reads, by layer and in all. */
 class LayerSizes {
   readonly layers: readonly number[];
   /** Of all layers. */
@@ -143,24 +145,28 @@ class LayerSizes {
   /** Of the largest layer. */
   readonly largestBytes: number;
   readonly largestCount: number;
+  /** With what a row does not read. */
+  readonly largestHeldBytes: number;
   readonly vocabularyRows: number;
   readonly #backend: Backend;
   readonly #graph: Graph;
+  readonly #shares: ReadonlyMap<string, number>;
   readonly #bytes = new Map<number, number>();
   readonly #count = new Map<number, number>();
 
   constructor(graph: Graph, backend: Backend) {
     this.#backend = backend;
     this.#graph = graph;
+    this.#shares = weightShares(graph);
     this.layers = layersOf(graph);
+    let largestHeldBytes = 1;
     for (const layer of this.layers) {
       const weights = this.#weightsOf(layer);
-      this.#bytes.set(layer, this.bytesOf(weights));
-      this.#count.set(
-        layer,
-        weights.reduce((sum, { type }) => sum + valueCount(type.shape), 0),
-      );
+      largestHeldBytes = Math.max(largestHeldBytes, this.bytesOf(weights));
+      this.#bytes.set(layer, this.#bytesRead(weights));
+      this.#count.set(layer, valuesRead(weights, this.#shares));
     }
+    this.largestHeldBytes = largestHeldBytes;
     this.bodyBytes = this.bytesOfLayers(this.layers);
     this.bodyCount = this.countOfLayers(this.layers);
     this.largestBytes = Math.max(1, ...this.#bytes.values());
@@ -171,6 +177,14 @@ class LayerSizes {
   bytesOf(weights: readonly WeightValue[]): number {
     const { packedBytes } = this.#backend.describe();
     return weights.reduce((sum, weight) => sum + packedBytes(weight.type), 0);
+  }
+
+  #bytesRead(weights: readonly WeightValue[]): number {
+    const { packedBytes } = this.#backend.describe();
+    return weights.reduce(
+      (sum, { name, type }) => sum + packedBytes(type) * (this.#shares.get(name) ?? 1),
+      0,
+    );
   }
 
   bytesOfLayers(layers: readonly number[]): number {

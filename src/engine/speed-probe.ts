@@ -69,15 +69,16 @@ async function takeTurns<Steps extends readonly ProbedStep[]>(
 ): Promise<{ readonly [Index in keyof Steps]: number }> {
   const sequences: Sequence[] = [];
   try {
-    const runs: { readonly step: Step; readonly times: number[] }[] = [];
+    const runs: { readonly stepOf: (turn: number) => Step; readonly times: number[] }[] = [];
     for (const step of steps) {
       const sequence = await filledSequence(cache, step.depth);
       sequences.push(sequence);
-      runs.push({ step: stepOf(step, sequence, executor.vocabularySize), times: [] });
+      runs.push({ stepOf: (turn) => stepOf(step, sequence, executor.vocabularySize, turn), times: [] });
     }
     const began = performance.now();
     for (let turn = 0; turn < 2 || performance.now() - began < atMostMs; turn++) {
-      for (const [index, { step, times }] of runs.entries()) {
+      for (const [index, { stepOf, times }] of runs.entries()) {
+        const step = stepOf(turn);
         const start = performance.now();
         await executor.run(step, signal ? { signal } : {});
         if (turn > 0) times.push(performance.now() - start);
@@ -90,14 +91,17 @@ async function takeTurns<Steps extends readonly ProbedStep[]>(
   }
 }
 
+/** Other tokens in every turn, for which other experts are chosen: none stays in a cache of the processor. */
 function stepOf(
   { rows: rowCount, depth, wanted }: ProbedStep,
   sequence: Sequence,
   vocabularySize: number,
+  turn: number,
 ): Step {
   const rows = Array.from({ length: rowCount }, (_, index): StepRow => {
     const parent = index === 0 ? depth - 1 : { row: index - 1 };
-    return { sequence, token: index % vocabularySize, position: depth + index, parent };
+    const token = (turn * 7919 + index) % vocabularySize;
+    return { sequence, token, position: depth + index, parent };
   });
   return { rows, select: wanted === 'nothing' ? { kind: wanted } : { kind: wanted, rows: [rowCount - 1] } };
 }

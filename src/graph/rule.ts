@@ -40,7 +40,7 @@ export interface OpRule<O> {
   gathers?(operation: O): number | undefined;
   /** Positions it knows, from 0 on; undefined where it takes any. */
   positionCount?(operation: O, operands: readonly TensorType[]): Dim | undefined;
-  /** What part of its matrices a row reads, where that is not all of them. */
+  /** What part of its weights a row reads, where that is not all of them. */
   share?(operation: O): number;
   /** Operand whose buffer the output may take over when nobody reads the operand afterwards. */
   readonly inPlace?: number;

@@ -74,7 +74,15 @@ test('the description is the metadata and the weights', async () => {
     layerCount: 3,
     hiddenSize: 64,
     parameterCount: 2 * 288 * 64 + 3 * perLayer + 64,
+    activeParameterCount: 2 * 288 * 64 + 3 * perLayer + 64,
   });
+});
+
+test('of the experts a token is computed with the chosen', async () => {
+  const { description } = await openModel(await openTinyModel('gpt-oss'));
+  // Three layers' products of 64 and 40 values with their biases, by 4 layers and the 4 of 7 experts that are not chosen.
+  const idle = 4 * 4 * (3 * 64 * 40 + 2 * 40 + 64);
+  assert.equal(description.parameterCount - description.activeParameterCount, idle);
 });
 
 test('families differ as they state', async () => {
@@ -331,7 +339,8 @@ for (const [file, description] of [
     const checkpoint = await openCheckpoint(path);
     const model = await openModel(checkpoint);
     const parameterCount = file.startsWith('fable') ? 4_196_608 : 260_032;
-    assert.deepEqual(model.description, { architecture: 'llama', ...description, parameterCount });
+    const counts = { parameterCount, activeParameterCount: parameterCount };
+    assert.deepEqual(model.description, { architecture: 'llama', ...description, ...counts });
     checkGraph(model.build(limits));
     assert.equal(
       model.build(limits).weights[0]?.type.format.name,

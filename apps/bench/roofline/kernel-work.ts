@@ -1,5 +1,5 @@
 /** What a kernel of a plan has to move and to compute at least, from the plan alone. */
-import type { GraphNode, WeightValue } from '../../../src/graph.ts';
+import { type GraphNode, ruleOf, type WeightValue } from '../../../src/graph.ts';
 import type { CacheLayout, Capability, Kernel } from '../../../src/plan.ts';
 import { evaluateDim } from '../../../src/tensor.ts';
 
@@ -54,11 +54,16 @@ function cacheBytes({ operation }: GraphNode, cache: CacheLayout, rows: number):
   return operation.op === 'attention' ? (rows * cache.of(operation.layer).bytes) / cache.pageRows : 0;
 }
 
+/** Of its weights that a row reads; several rows may read different ones. */
+const shareOf = ({ operation }: GraphNode): number => ruleOf(operation).share?.(operation) ?? 1;
+
 function weightBytes(node: GraphNode, capability: Capability, symbols: readonly number[]): number {
   const weights = node.inputs.filter((input): input is WeightValue => input.kind === 'weight');
   return sum(
     weights.map(({ type }) => {
-      const share = node.operation.op === 'embed' ? rowsOf(node, symbols) / (type.shape[0] ?? 1) : 1;
+      const rows = rowsOf(node, symbols);
+      const share =
+        node.operation.op === 'embed' ? rows / (type.shape[0] ?? 1) : Math.min(1, rows * shareOf(node));
       return capability.packedBytes(type) * share;
     }),
   );
@@ -67,11 +72,11 @@ function weightBytes(node: GraphNode, capability: Capability, symbols: readonly 
 function operationsOf(node: GraphNode, symbols: readonly number[], cachedRows: number): number {
   const { operation } = node;
   const rows = rowsOf(node, symbols);
-  if (operation.op === 'matmul') {
+  if (operation.op === 'matmul' || operation.op === 'expert-matmul') {
     return sum(
       matricesOf(node).map(({ type }) => {
         const shape: readonly number[] = type.shape;
-        return shape.reduce((product, size) => product * size, 2 * rows);
+        return shape.reduce((product, size) => product * size, 2 * rows * shareOf(node));
       }),
     );
   }

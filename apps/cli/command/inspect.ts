@@ -104,11 +104,14 @@ function printHeader(inspection: ModelInspection): string {
   const shares = formats.map(({ format, tensorCount, byteLength }) => {
     return `${format} ${printBytes(byteLength)} in ${tensorCount} tensors`;
   });
+  const { activeParameterCount = inspection.parameterCount } = model ?? {};
+  const hasIdle = activeParameterCount < inspection.parameterCount;
+  const active = hasIdle ? ` (${printCount(activeParameterCount)} for a token)` : '';
   const lines: [string, string][] = [
     ['file', `${inspection.source} (${inspection.container}, ${printBytes(inspection.fileBytes)})`],
     [
       'model',
-      `${model ? `${model.name || 'unnamed'}, ${model.architecture}` : 'not supported'}, ${printCount(inspection.parameterCount)} parameters, ${inspection.bitsPerWeight.toFixed(2)} bits each`,
+      `${model ? `${model.name || 'unnamed'}, ${model.architecture}` : 'not supported'}, ${printCount(inspection.parameterCount)} parameters${active}, ${inspection.bitsPerWeight.toFixed(2)} bits each`,
     ],
   ];
   if (model) {

@@ -2,7 +2,7 @@
 import type { Architecture, GraphLimits, Model } from '../../architecture.ts';
 import { NearfieldError } from '../../base/error.ts';
 import type { Checkpoint } from '../../checkpoint.ts';
-import type { Graph, Value } from '../../graph.ts';
+import { type Graph, type Value, valuesRead, weightShares } from '../../graph.ts';
 import { attentionBlock } from './attention-block.ts';
 import { ConfigurationReader, type DecoderConfiguration, readDecoderConfiguration } from './configuration.ts';
 import { type ExpertConfiguration, expertFeedForward, readExperts } from './expert-feed-forward.ts';
@@ -43,7 +43,8 @@ export function decoderArchitecture(family: DecoderFamily): Architecture {
       };
       const build = (limits: GraphLimits) => buildDecoder(checkpoint, decoder, limits);
       // Building looks at every weight, so a graph of the smallest bounds checks the whole checkpoint.
-      refuseStrangers(checkpoint, build({ maxRows: 1, maxSelected: 1 }));
+      const smallest = build({ maxRows: 1, maxSelected: 1 });
+      refuseStrangers(checkpoint, smallest);
       const { vocabularySize, contextLength, layerCount, hiddenSize } = configuration;
       const architecture = checkpoint.metadata.string('general.architecture');
       const name = checkpoint.metadata.string('general.name', checkpoint.name);
@@ -57,6 +58,7 @@ export function decoderArchitecture(family: DecoderFamily): Architecture {
           layerCount,
           hiddenSize,
           parameterCount,
+          activeParameterCount: parameterCount - countIdle(smallest),
         },
         build,
       };
@@ -157,4 +159,10 @@ function countParameters(checkpoint: Checkpoint): number {
   for (const { shape } of checkpoint.tensors.values())
     count += shape.reduce((product, size) => product * size, 1);
   return count;
+}
+
+/** Values of experts that are not chosen for a token. */
+function countIdle(graph: Graph): number {
+  const { weights } = graph;
+  return Math.round(valuesRead(weights, new Map()) - valuesRead(weights, weightShares(graph)));
 }
