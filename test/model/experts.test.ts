@@ -85,6 +85,8 @@ test('whole, chunked, token by token and in a tree: the same bits', async (t) =>
       ['f32', 'wasm'],
       ['mxfp4', 'wasm'],
     ] as const) {
+      // Slow, and the plainest code there is.
+      if (backend === 'reference' && name !== 'gpt-oss') continue;
       await t.test(`${name} in ${format} on ${backend}`, async () => {
         await using runner = await openRunner(await wideBytes(name, format), { backend, threads: 2 });
         const tokens = [...prompt, ...branch.map((node) => (node * 53 + 7) % 280)];
@@ -102,7 +104,7 @@ test('whole, chunked, token by token and in a tree: the same bits', async (t) =>
 test('experts that are streamed give the same bits', async (t) => {
   await using folder = await temporaryFolder();
   const store = await openStore({ folder: folder.path('cache') });
-  for (const name of names) {
+  for (const name of ['qwen2moe', 'gpt-oss'] as const) {
     await t.test(name, async () => {
       const bytes = await wideBytes(name, 'q4_0');
       await using runner = await openRunner(bytes, { backend: 'wasm', threads: 2, cacheType: 'f32' });

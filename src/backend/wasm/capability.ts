@@ -85,8 +85,8 @@ export const capability: Capability = {
   packingBytes,
   addressableBytes: memoryLimitBytes,
   mostMemories: 16,
-  // Tiles of four rows begin at a buffer's last row: three rows of the widest input beyond it.
-  overreadBytes: 1 << 19,
+  // The vector that holds a buffer's last values may reach beyond it.
+  overreadBytes: 64,
   roundoff(weight: NumberFormat | undefined) {
     const exact = { unit: 2 ** -24, operand: 0, operandGroup: 1, weight: 0, elementary: 4e-7 };
     if (!weight) return exact;
