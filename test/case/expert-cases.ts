@@ -142,6 +142,14 @@ const productCases: OpCase[] = [
   productCase(formatByName('q8_0'), { experts: 3, used: 3, columns: 1, inner: 32 }, { steps }),
 ];
 
+/** More choices than are sorted at a time. */
+const manyRows = chain(0, 300, { token: (row) => row % 40 });
+const longCase = productCase(
+  f32,
+  { experts: 64, used: 64, columns: 3, inner: 4 },
+  { name: 'expert-matmul of 300 rows, all of 64 experts', steps: [stepOf(manyRows, 0)] },
+);
+
 /** Everything of one sign and size: an error in the weights shows where inputs are rounded to 8 bits. */
 const evenCases: OpCase[] = ['q8_0', 'q4_0'].map((name) =>
   productCase(formatByName(name), shapeOf(formatByName(name)), {
@@ -198,6 +206,7 @@ const blockCases: OpCase[] = [
 export const expertCases: readonly OpCase[] = [
   ...routeCases,
   ...productCases,
+  longCase,
   ...evenCases,
   ...sumCases,
   ...blockCases,
