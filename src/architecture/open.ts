@@ -29,9 +29,7 @@ import { starcoder2 } from './starcoder2.ts';
 const table: readonly Architecture[] = [
   llama,
   qwen2,
-  qwen2moe,
   qwen3,
-  qwen3moe,
   gemma,
   gemma2,
   gemma3,
@@ -41,7 +39,6 @@ const table: readonly Architecture[] = [
   glm4,
   stablelm,
   starcoder2,
-  gptOss,
   gpt2,
   gptneox,
   falcon,
@@ -50,6 +47,9 @@ const table: readonly Architecture[] = [
   olmo2,
   commandR,
   cohere2,
+  qwen2moe,
+  qwen3moe,
+  gptOss,
 ];
 
 /** Values of `general.architecture` that can be opened. */

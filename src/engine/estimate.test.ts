@@ -22,7 +22,7 @@ test('memory is what a loaded model holds', async () => {
 });
 
 test('a model that one memory does not hold is estimated as it is spread', async () => {
-  const options = { threads: 1, contextLength: 128, chunkRows: 64, memoryBytes: 8 * 2 ** 20 };
+  const options = { threads: 1, contextLength: 128, chunkRows: 64, memoryBytes: 7.5 * 2 ** 20 };
   const { memory, memories, largestContext } = await estimateModel(fable, { speed: false, ...options });
   assert.deepEqual([memories, largestContext], [2, undefined]);
   await using engine = await loadLocalEngine(fable, options);
