@@ -73,8 +73,8 @@ export interface Backend {
    */
   place(type: TensorType<NumberFormat>, region: Region, offsetBytes: number): PackedWeight;
   /**
-   * Packs rows `firstRow`…`firstRow + rowCount - 1` of a placed weight (whole groups of the capability's `packedRows`, or to
-   * its end); `read` counts from the first of them. A vector is one row.
+   * Packs rows `firstRow`…`firstRow + rowCount - 1` of a placed weight (whole groups of the capability's `packedRows`,
+   * counted in each matrix, or to its end); `read` counts from the first of them. A vector is one row.
    */
   packRows(
     weight: PackedWeight,

@@ -30,7 +30,9 @@ function throughRegions(base: Backend): Backend {
       const rowCount = type.shape.slice(0, -1).reduce<number>((rows, dim) => rows * evaluateDim(dim, []), 1);
       const rowBytes =
         (evaluateDim(type.shape.at(-1) ?? 0, []) / type.format.blockValues) * type.format.blockBytes;
-      const half = Math.ceil(rowCount / 2 / packedRows) * packedRows;
+      // Of matrices one behind the other each begins a group.
+      const step = type.shape.length > 2 ? evaluateDim(type.shape.at(-2) ?? 1, []) : packedRows;
+      const half = Math.ceil(rowCount / 2 / step) * step;
       const pieces = [
         { from: half, count: rowCount - half },
         { from: 0, count: Math.min(half, rowCount) },
