@@ -81,6 +81,23 @@ export interface TensorEntry {
   /** Which file of a split checkpoint holds it, and where. */
   readonly part: number;
   readonly byteOffset: number;
+  /** Where it does not lie there as it is: how its bytes are made of what lies in the files. `byteOffset` then is where that begins. */
+  readonly content?: TensorContent;
+}
+
+/** Bytes made of others when they are read, a range at a time. */
+export interface TensorContent {
+  readonly byteLength: number;
+  read(reading: Reading, offset: number, target: Uint8Array): Promise<void>;
+}
+
+/** What a read reads from. */
+export interface Reading {
+  /** The checkpoint's files, or copies of them. */
+  readonly parts: readonly ByteSource[];
+  readonly signal: AbortSignal | undefined;
+  /** Where in the file the caller will stop who reads on in order (`ByteSource.readInto`). */
+  readonly readsOnTo: number | undefined;
 }
 
 export interface Checkpoint {
@@ -123,6 +140,8 @@ export interface CheckpointFiles {
 /** A member of the table of containers. */
 export interface Container {
   readonly name: string;
+  /** Where its models are folders: the files one may begin with, those to be tried first in front. */
+  readonly folderFiles?: readonly string[];
   /** Whether a file that begins with `head` (its first bytes, at most 64) is of this container. */
   recognises(head: Uint8Array, byteLength: number): boolean;
   /** The checkpoint's `close` closes `files`; when opening fails the caller does. */

@@ -16,7 +16,7 @@ const cases: readonly (readonly [string, RegExp])[] = [
   ['\x1f\x8b\x08', /archive; unpack/],
   ['\x7fELF\x02', /program/],
   ['\0'.repeat(64), /unfinished download/],
-  ['{"architectures": ["LlamaForCausalLM"]}', /JSON/],
+  ['[{"architectures": ["LlamaForCausalLM"]}]', /JSON/],
   ['Once upon a time', /text file/],
   ['\xde\xad\xbe\xef', /not a model file/],
 ];

@@ -20,7 +20,10 @@ const signatures: readonly Signature[] = [
     begins: ['version https://git-lfs'],
     looks: 'is a Git LFS pointer, not the model; fetch it with git lfs pull',
   },
-  { pattern: /^.{8}\{\s*"/s, looks: 'is a safetensors file, which cannot be read yet; convert it to GGUF' },
+  {
+    pattern: /^.{8}\{\s*"/s,
+    looks: 'begins like a safetensors file but ends within its header; it is cut short, get it again',
+  },
   { begins: ['lmgg', 'fmgg', 'tjgg', 'algg'], looks: 'is of a format older than GGUF; get a newer file' },
   { begins: ['FUGG'], looks: 'is a byte-swapped GGUF file; get the little-endian one' },
   {

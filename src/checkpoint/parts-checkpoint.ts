@@ -1,7 +1,6 @@
 /** A checkpoint whose tensors lie in one or more open files; what every container's `open` ends in. */
-import { NearfieldError } from '../base/error.ts';
 import type { ByteSource, Checkpoint, CheckpointFiles, Metadata, TensorEntry } from '../checkpoint.ts';
-import { quote } from './quote.ts';
+import { readTensor } from './read-tensor.ts';
 
 export interface CheckpointParts {
   readonly container: string;
@@ -39,17 +38,7 @@ export class PartsCheckpoint implements Checkpoint {
     signal?: AbortSignal,
     last?: TensorEntry,
   ): Promise<void> {
-    const part = this.parts[entry.part];
-    const inside =
-      Number.isSafeInteger(offset) && offset >= 0 && offset + target.byteLength <= entry.byteLength;
-    if (!part || !inside) {
-      throw new NearfieldError(
-        'bad-argument',
-        `${this.name}: ${target.byteLength} bytes at ${offset} are not inside tensor ${quote(entry.name)} of ${entry.byteLength} bytes`,
-      );
-    }
-    const end = last && last.byteOffset + last.byteLength;
-    await part.readInto(entry.byteOffset + offset, target, signal, end);
+    await readTensor(this.name, this.parts, entry, offset, target, signal, last);
   }
 
   async close(): Promise<void> {

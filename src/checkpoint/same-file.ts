@@ -3,6 +3,7 @@ import { checksum } from '../base/checksum.ts';
 import { sha256 } from '../base/digest.ts';
 import { NearfieldError } from '../base/error.ts';
 import type { ByteSource, Checkpoint, TensorEntry } from '../checkpoint.ts';
+import { readTensor } from './read-tensor.ts';
 
 const pieceBytes = 4 << 20;
 /** Read at the beginning and the end of every tensor. */
@@ -56,12 +57,8 @@ export function onParts(
 ): Checkpoint {
   return {
     ...{ name, container, metadata, tensors, byteLength, parts, close },
-    async read(entry, offset, target, signal, last) {
-      const part = parts[entry.part];
-      if (!part) throw new NearfieldError('internal', `${name} has no part ${entry.part}`);
-      const end = last && last.byteOffset + last.byteLength;
-      await part.readInto(entry.byteOffset + offset, target, signal, end);
-    },
+    read: (entry, offset, target, signal, last) =>
+      readTensor(name, parts, entry, offset, target, signal, last),
   };
 }
 

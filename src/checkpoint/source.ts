@@ -21,12 +21,16 @@ export interface OpenCheckpointOptions {
   readonly headers?: HeadersInit | undefined;
 }
 
+export interface OpenFilesOptions extends OpenCheckpointOptions {
+  /** Stand for the folder they are in: the first that is there. */
+  readonly folderFiles: readonly string[];
+}
+
 /** Opens every file of the input; on failure none stays open. A ByteSource of the caller's own is taken over, too. */
-export async function openFiles(
-  input: CheckpointInput,
-  options: OpenCheckpointOptions,
-): Promise<CheckpointFiles> {
-  const inputs: readonly CheckpointFile[] = Array.isArray(input) ? input : [input];
+export async function openFiles(input: CheckpointInput, options: OpenFilesOptions): Promise<CheckpointFiles> {
+  const inputs: readonly CheckpointFile[] = Array.isArray(input)
+    ? input
+    : [await insideFolder(input as CheckpointFile, options)];
   const [first] = inputs;
   if (first === undefined)
     throw new NearfieldError('bad-argument', 'No model given; pass a path, URL, Blob or bytes');
@@ -55,6 +59,45 @@ export async function openFiles(
     await close();
     throw error;
   }
+}
+
+/** What a folder, or an address that ends like one, stands for; anything else as it is. */
+async function insideFolder(input: CheckpointFile, options: OpenFilesOptions): Promise<CheckpointFile> {
+  const location = locate(input);
+  const folder = location === undefined ? undefined : await folderOf(location);
+  if (folder === undefined) return input;
+  for (const fileName of options.folderFiles) {
+    const file = inFolder(folder, fileName);
+    const source = await openSource(file, { ...options, readsOn: false }).catch((error: unknown) => {
+      if (error instanceof NearfieldError && error.code === 'not-found') return undefined;
+      throw error;
+    });
+    if (!source) continue;
+    await source.close();
+    return file;
+  }
+  const shown = typeof folder === 'string' ? folder : `${folder.origin}${folder.pathname}`;
+  throw new NearfieldError(
+    'bad-argument',
+    `${shown} is a folder and holds no ${options.folderFiles.join(' or ')}; give the model file inside it`,
+  );
+}
+
+/** The folder that a path or an address is; undefined for that of a file. */
+async function folderOf(location: string | URL): Promise<string | URL | undefined> {
+  if (typeof location !== 'string') return location.pathname.endsWith('/') ? location : undefined;
+  const status = await nodeModule('node:fs/promises')
+    ?.stat(location)
+    .catch(() => undefined);
+  if (!status?.isDirectory()) return undefined;
+  return /[/\\]$/.test(location) ? location : `${location}/`;
+}
+
+function inFolder(folder: string | URL, fileName: string): string | URL {
+  if (typeof folder === 'string') return folder + fileName;
+  const url = new URL(folder);
+  url.pathname += encodeURIComponent(fileName);
+  return url;
 }
 
 async function openSource(
