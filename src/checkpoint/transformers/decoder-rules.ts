@@ -1,35 +1,22 @@
 /** Rules that most families share: what a decoder's configuration and tensors are called. */
-import type { FieldNames, ModelConfig } from './config.ts';
+import { NearfieldError } from '../../base/error.ts';
+import { quote } from '../quote.ts';
+import type { StoredTensor } from '../safetensors-header.ts';
+import type { ModelConfig } from './config.ts';
 import type { Change, KeyRule, TensorRule, TransformersFamily } from './family.ts';
-import { asFloats, joined, type Rows, reordered } from './rows.ts';
+import { ropeKeys } from './rope.ts';
+import { asFloats, joined, type Rows, reordered, rowsOf, sliced, transposed } from './rows.ts';
+import { keyValueHeadsOf, names } from './sizes.ts';
 
 const count = (key: string, from: KeyRule['from']): KeyRule => ({ key, type: 'uint32', from });
 const float = (key: string, from: KeyRule['from']): KeyRule => ({ key, type: 'float32', from });
 
-export const keyRules = { count, float };
-
-export const names = {
-  heads: ['num_attention_heads', 'n_head'],
-  keyValueHeads: ['num_key_value_heads', 'num_kv_heads', 'n_head_kv', 'multi_query_group_num'],
-  hidden: ['hidden_size', 'n_embd'],
-} as const satisfies Record<string, FieldNames>;
-
-export function headSizeOf(config: ModelConfig): number {
-  return config.number('head_dim') ?? config.count(names.hidden) / config.count(names.heads);
-}
-
-export const keyValueHeadsOf = (config: ModelConfig): number =>
-  config.number(names.keyValueHeads) ?? config.count(names.heads);
-
-/** Values of a head that are rotated. */
-export function rotatedSizeOf(config: ModelConfig, fallbackShare = 1): number {
-  const share =
-    config.number([
-      ...['partial_rotary_factor', 'rotary_pct', 'rope_pct'],
-      ...['rope_parameters.partial_rotary_factor', 'rope_scaling.partial_rotary_factor'],
-    ]) ?? fallbackShare;
-  return Math.floor(share * headSizeOf(config));
-}
+export const keyRules = {
+  count,
+  float,
+  flag: (key: string, from: KeyRule['from']): KeyRule => ({ key, type: 'bool', from }),
+  text: (key: string, from: KeyRule['from']): KeyRule => ({ key, type: 'string', from }),
+};
 
 /** What every family states, where its configuration has it. */
 export const decoderKeys: readonly KeyRule[] = [
@@ -62,14 +49,6 @@ const to = (target: string, change?: Change): TensorRule =>
 
 export const rule = { to };
 
-/** Beginnings of names in models of text, and in models that also see. */
-export const decoderPrefixes: readonly string[] = [
-  'model.language_model.',
-  'language_model.model.',
-  'language_model.',
-  'model.',
-];
-
 /** Frequencies that old files repeat in every layer. */
 export const unusedFrequencies = /\.rotary_emb\.inv_freq$/;
 
@@ -101,11 +80,29 @@ export const normsBefore = {
   'layers.#.post_attention_layernorm': to('blk.#.ffn_norm'),
 } as const;
 
-/** The only source. */
-export function only(sources: readonly Rows[]): Rows {
-  const [first, ...others] = sources;
-  if (!first || others.length > 0) throw new Error('A change of one tensor was given several');
-  return first;
+/** What most families have in common, and what a family says itself; its keys come last. */
+export function decoderFamily(
+  own: Pick<TransformersFamily, 'classes' | 'architecture' | 'tensors'> & Partial<TransformersFamily>,
+): TransformersFamily {
+  return {
+    prefixes: ['model.language_model.', 'language_model.model.', 'language_model.', 'model.'],
+    unused: unusedFrequencies,
+    activations: ['silu', 'swish'],
+    ...own,
+    keys: [...decoderKeys, ...ropeKeys, ...(own.keys ?? [])],
+  };
+}
+
+/** The rows of the only source. */
+export function only(sources: readonly StoredTensor[]): Rows {
+  const [first, other] = sources;
+  if (!first) throw new NearfieldError('internal', 'A change of a tensor was given none');
+  if (other)
+    throw new NearfieldError(
+      'bad-file',
+      `${quote(first.name)} and ${quote(other.name)} stand for one tensor`,
+    );
+  return rowsOf(first);
 }
 
 /**
@@ -117,8 +114,9 @@ export const adjacentPairs =
   (sources, { config, shelf }) => {
     const rows = only(sources);
     const half = (rows.shape[0] ?? 0) / headsOf(config) / 2;
-    if (!Number.isInteger(half) || half < 1)
-      config.fail(names.heads, `does not divide the ${rows.shape[0]} rows of ${rows.name} in pairs`);
+    if (!Number.isInteger(half) || half < 1) {
+      config.fail(names.heads, `does not divide the ${rows.shape[0]} rows of ${quote(rows.name)} in pairs`);
+    }
     const order = Array.from({ length: 2 * half }, (_, row) => (row % 2) * half + Math.floor(row / 2));
     return reordered(rows, order, shelf);
   };
@@ -131,8 +129,52 @@ export const adjacentQueryAndKey = {
 /** Norms that are written as their distance from one. */
 export const plusOne: Change = (sources, { shelf }) => asFloats(only(sources), 1, shelf);
 
-/** Matrices of the experts, one after the other, as one of three dimensions. */
+/** Matrices of the experts, or norms of the heads, one after the other as one tensor of a dimension more. */
 export const stacked: Change = (sources) => {
-  const [first] = sources;
-  return joined(sources, [sources.length, ...(first?.shape ?? [])]);
+  const all = sources.map(rowsOf);
+  return joined(all, [all.length, ...(all[0]?.shape ?? [])]);
 };
+
+/** One of the equal parts that the rows of a matrix, or of each of several, are cut in. */
+export const shareOfRows =
+  (index: number, of: number): Change =>
+  (sources) => {
+    const rows = only(sources);
+    const [columns = 0, allRows = 0, ...outer] = rows.shape.toReversed();
+    const matrices = outer.reduce((product, size) => product * size, 1);
+    const count = Math.floor(allRows / of);
+    const shares = Array.from({ length: matrices }, (_, matrix) =>
+      sliced(rows, matrix * allRows + index * count, count),
+    );
+    return joined(shares, [...outer.reverse(), count, columns]);
+  };
+
+/** Weights of the shape [inputs, outputs]; vectors stay. */
+export const transposedMatrix: Change = (sources, { shelf }) => {
+  const rows = only(sources);
+  return rows.shape.length === 1 ? rows : transposed(rows, shelf);
+};
+
+/**
+ * Queries, keys and values of every group of heads together, as all queries, all keys, all values. A group has so many of
+ * each that share a key and a value.
+ */
+export const regroupedQueryKeyValue =
+  (groupsOf: (config: ModelConfig) => number): Change =>
+  (sources, { config }) => {
+    const rows = only(sources);
+    const groups = groupsOf(config);
+    const inGroup = config.count(names.heads) / groups;
+    const headRows = (rows.shape[0] ?? 0) / groups / (inGroup + 2);
+    if (!Number.isInteger(headRows) || !Number.isInteger(inGroup)) {
+      config.fail(
+        names.heads,
+        `and ${groups} groups do not divide the ${rows.shape[0]} rows of ${quote(rows.name)}`,
+      );
+    }
+    const slices = (place: number, count: number) =>
+      Array.from({ length: groups }, (_, group) =>
+        sliced(rows, (group * (inGroup + 2) + place) * headRows, count * headRows),
+      );
+    return joined([...slices(0, inGroup), ...slices(inGroup, 1), ...slices(inGroup + 1, 1)], rows.shape);
+  };

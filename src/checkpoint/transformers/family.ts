@@ -3,6 +3,7 @@
  * and tensor names, and what its numbers go through between them. The facts are those of llama.cpp's converter.
  */
 import type { GgufType } from '../gguf-type.ts';
+import type { StoredTensor } from '../safetensors-header.ts';
 import type { FieldNames, ModelConfig } from './config.ts';
 import type { Rows } from './rows.ts';
 import type { TileShelf } from './tile-shelf.ts';
@@ -24,12 +25,14 @@ export interface ChangeContext {
 }
 
 /** Makes the rows of a tensor from those it stands for: one, or one of each expert, in order. */
-export type Change = (sources: readonly Rows[], context: ChangeContext) => Rows;
+export type Change = (sources: readonly StoredTensor[], context: ChangeContext) => Rows;
 
 export interface TensorRule {
   /** With `#` for the number of the layer, without `.weight` or `.bias` where that stays. */
   readonly to: string;
   readonly change?: Change;
+  /** Which of the change's sources this is, where several names make one tensor. */
+  readonly place?: number;
 }
 
 export interface TransformersFamily {
@@ -49,6 +52,10 @@ export interface TransformersFamily {
   readonly unused?: RegExp;
   /** Tensors that are in no file. */
   readonly made?: (config: ModelConfig) => readonly Rows[];
+  /** Values of the activation function that are the one the architecture has. */
+  readonly activations: readonly string[];
+  /** Methods by which weights may be quantized in a way that the rules know. */
+  readonly quantizations?: readonly string[];
   /** Throws `unsupported` for what the configuration asks for and no metadata can say. */
   readonly check?: (config: ModelConfig) => void;
 }

@@ -2,6 +2,7 @@
 import type { ModelConfig } from './config.ts';
 import type { KeyRule, KeyValue } from './family.ts';
 import { madeUp, type Rows } from './rows.ts';
+import { rotatedSizeOf } from './sizes.ts';
 
 /** transformers 5 gathers what belongs to the rotation in one object. */
 const field = (name: string): readonly string[] => [
@@ -52,8 +53,15 @@ const scaled =
 
 const originalContext = [...field('original_max_position_embeddings'), 'original_max_position_embeddings'];
 
+export const originalContextOf = (config: ModelConfig): number | undefined => config.number(originalContext);
+
 export const ropeKeys: readonly KeyRule[] = [
   { key: 'rope.freq_base', type: 'float32', from: ropeBaseOf },
+  {
+    key: 'rope.dimension_count',
+    type: 'uint32',
+    from: (config) => (ropeBaseOf(config) === undefined ? undefined : rotatedSizeOf(config)),
+  },
   { key: 'rope.scaling.type', type: 'string', from: (config) => knownScalings.get(scalingTypeOf(config)) },
   {
     key: 'rope.scaling.factor',
@@ -111,4 +119,27 @@ export function llama3Factors(config: ModelConfig, rotatedSize: number): readonl
     return 1 / ((1 - smooth) / factor + smooth);
   });
   return [madeUp('rope_freqs.weight', factors)];
+}
+
+/**
+ * Divisors of longrope: one list for texts up to the original context, one for longer ones. Empty without them.
+ */
+export function longRopeFactors(config: ModelConfig, rotatedSize: number): readonly Rows[] {
+  return (['long', 'short'] as const).flatMap((length) => {
+    const names = field(`${length}_factor`);
+    const factors = config.numbers(names);
+    if (!factors) return [];
+    if (factors.length !== rotatedSize / 2) {
+      config.fail(names, `has ${factors.length} values for ${rotatedSize / 2} rotated pairs`);
+    }
+    return [madeUp(`rope_factors_${length}.weight`, Float32Array.from(factors))];
+  });
+}
+
+/** By how much longrope makes queries and keys grow (Ding et al. 2024): the root of 1 + ln(scale) / ln(original context). */
+export function longRopeMagnitude(config: ModelConfig): number | undefined {
+  const original = originalContextOf(config);
+  if (knownScalings.get(scalingTypeOf(config)) !== 'longrope' || original === undefined) return undefined;
+  const scale = (config.number('max_position_embeddings') ?? original) / original;
+  return scale > 1 ? Math.sqrt(1 + Math.log(scale) / Math.log(original)) : 1;
 }

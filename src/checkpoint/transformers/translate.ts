@@ -8,6 +8,7 @@ import type { ModelConfig } from './config.ts';
 import { familyClasses, familyOf } from './families.ts';
 import type { ChangeContext, KeyRule, KeyValue, TensorRule, TransformersFamily } from './family.ts';
 import type { MetadataDraft } from './metadata-draft.ts';
+import { checkRopeScaling } from './rope.ts';
 import { asFloats, type Rows, rowsOf } from './rows.ts';
 import { TileShelf } from './tile-shelf.ts';
 
@@ -28,7 +29,7 @@ export function translateConfig(
   config: ModelConfig,
   metadata: MetadataDraft,
 ): void {
-  family.check?.(config);
+  checkConfig(family, config);
   metadata.set('general.architecture', 'string', family.architecture);
   for (const rule of family.keys) {
     const value = keyValueOf(rule, config);
@@ -38,6 +39,27 @@ export function translateConfig(
     else if (rule.type === 'bool') metadata.set(key, 'array of bool', value as readonly boolean[]);
     else metadata.set(key, `array of ${rule.type}`, numberArray(rule, value as readonly number[]));
   }
+}
+
+const activationFields = ['hidden_activation', 'hidden_act', 'activation_function', 'activation'];
+
+/** Throws `unsupported` for what would be computed, or read, otherwise than it was meant. */
+function checkConfig(family: TransformersFamily, config: ModelConfig): void {
+  checkRopeScaling(config);
+  const activation = config.string(activationFields);
+  if (activation !== undefined && !family.activations.includes(activation)) {
+    config.refuse(
+      activationFields,
+      `is ${quote(activation)}; models of this family have ${family.activations.join(' or ')}`,
+    );
+  }
+  const quantized = 'quantization_config.quant_method';
+  const method =
+    config.string(quantized) ?? (config.value('quantization_config') === undefined ? undefined : 'unnamed');
+  if (method !== undefined && !family.quantizations?.includes(method)) {
+    config.refuse(quantized, `is ${quote(method)}; use the model's files in bf16, f16 or f32`);
+  }
+  family.check?.(config);
 }
 
 function numberArray({ type }: KeyRule, values: readonly number[]): Uint32Array | Float32Array {
@@ -71,7 +93,7 @@ export function translateTensors(
         `${quote(first.name)} and others stand for one tensor, ${quote(target)}`,
       );
     }
-    made.set(target, change ? change(sources.map(rowsOf), context) : rowsOf(first));
+    made.set(target, change ? change(sources, context) : rowsOf(first));
   }
   for (const rows of family.made?.(config) ?? []) made.set(rows.name, rows);
   return Array.from(made, ([name, rows]) =>
@@ -99,13 +121,13 @@ function gather(
     if (family.unused?.test(name)) continue;
     const { numbers, pattern } = numbered(name);
     const { rules, ending } = findRules(family, pattern) ?? unplaced(family, tensor);
-    for (const { to, change } of rules) {
+    for (const { to, change, place: stated } of rules) {
       // Where the head is the embedding, a copy of it may lie in the file.
       if (to === 'output' && isTied) continue;
       const target = to.replace('#', String(numbers[0])) + ending;
       const known = gathered.get(target) ?? { target, change, sources: [] };
       gathered.set(target, known);
-      const place = pattern.includes('*') ? (numbers[1] ?? 0) : known.sources.length;
+      const place = stated ?? (pattern.includes('*') ? (numbers[1] ?? 0) : known.sources.length);
       if (place !== known.sources.length) known.sources.length = Math.max(known.sources.length, place);
       known.sources[place] = tensor;
     }
@@ -125,7 +147,7 @@ function gather(
 /** A name as rules spell it: `layers.3.mlp.experts.7.w1` is `layers.#.mlp.experts.*.w1` with 3 and 7. */
 function numbered(name: string): { readonly numbers: number[]; readonly pattern: string } {
   const numbers: number[] = [];
-  const pattern = name.replace(/(?<=^|\.)\d{1,6}(?=\.|$)/g, (digits) => {
+  const pattern = name.replace(/(?<=^|\.)\d{1,5}(?=\.|$)/g, (digits) => {
     numbers.push(Number(digits));
     return numbers.length === 1 ? '#' : '*';
   });

@@ -1,44 +1,48 @@
-/** Llama and what has its classes: Mistral, Mixtral, TinyLlama, SmolLM. */
+/** Llama and what has its classes or its shape: Mistral, Mixtral, TinyLlama, SmolLM. */
 import {
   adjacentQueryAndKey,
   attention,
-  decoderKeys,
-  decoderPrefixes,
+  decoderFamily,
   ends,
   expertKeys,
   gatedFeedForward,
   keyRules,
   normsBefore,
-  rotatedSizeOf,
   rule,
   stacked,
-  unusedFrequencies,
 } from '../decoder-rules.ts';
 import type { TransformersFamily } from '../family.ts';
-import { checkRopeScaling, llama3Factors, ropeKeys } from '../rope.ts';
+import { llama3Factors } from '../rope.ts';
+import { rotatedSizeOf } from '../sizes.ts';
 
-export const llama: TransformersFamily = {
+export const llamaTensors: TransformersFamily['tensors'] = {
+  ...ends,
+  ...normsBefore,
+  ...attention(adjacentQueryAndKey),
+  ...gatedFeedForward,
+};
+
+const rotatedSize = keyRules.count('rope.dimension_count', (config) => rotatedSizeOf(config));
+
+export const llama = decoderFamily({
   classes: ['LlamaForCausalLM', 'LLaMAForCausalLM', 'MistralForCausalLM', 'MixtralForCausalLM'],
   architecture: 'llama',
-  keys: [
-    ...decoderKeys,
-    ...expertKeys,
-    ...ropeKeys,
-    keyRules.count('rope.dimension_count', (config) => rotatedSizeOf(config)),
-    keyRules.count('attention.sliding_window', 'sliding_window'),
-  ],
-  prefixes: decoderPrefixes,
+  keys: [...expertKeys, rotatedSize, keyRules.count('attention.sliding_window', 'sliding_window')],
   tensors: {
-    ...ends,
-    ...normsBefore,
-    ...attention(adjacentQueryAndKey),
-    ...gatedFeedForward,
+    ...llamaTensors,
     'layers.#.block_sparse_moe.gate': rule.to('blk.#.ffn_gate_inp'),
     'layers.#.block_sparse_moe.experts.*.w1': rule.to('blk.#.ffn_gate_exps', stacked),
     'layers.#.block_sparse_moe.experts.*.w2': rule.to('blk.#.ffn_down_exps', stacked),
     'layers.#.block_sparse_moe.experts.*.w3': rule.to('blk.#.ffn_up_exps', stacked),
   },
-  unused: unusedFrequencies,
   made: (config) => llama3Factors(config, rotatedSizeOf(config)),
-  check: checkRopeScaling,
-};
+});
+
+/** Every fourth layer is not rotated, which the architecture knows. */
+export const smollm3 = decoderFamily({
+  classes: ['SmolLM3ForCausalLM'],
+  architecture: 'smollm3',
+  keys: [rotatedSize],
+  tensors: llamaTensors,
+  made: (config) => llama3Factors(config, rotatedSizeOf(config)),
+});
