@@ -3,20 +3,10 @@
  * outcome came, as JSON. Anything but a NearfieldError, or an array far larger than the file, ends it with status 1.
  */
 import { openFully } from './open-fully.ts';
+import { randomIntegers } from './random-integers.ts';
 import { overwrite, type RecordedFile, recordedGguf } from './recorded-gguf.ts';
 
 const [count = 1000, seed = 1] = process.argv.slice(2).map(Number);
-
-/** Integers from 0 below `below`: a 32-bit Weyl sequence through a mixing function. */
-function randomIntegers(start: number): (below: number) => number {
-  let state = start;
-  return (below) => {
-    state = (state + 0x9e3779b9) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
-    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
-    return Math.floor((((mixed ^ (mixed >>> 15)) >>> 0) / 2 ** 32) * below);
-  };
-}
 
 const random = randomIntegers(seed);
 const part = (number: number) => recordedGguf({ version: 3, split: [number, 3], prefix: `${number}.` });

@@ -177,9 +177,10 @@ function prefixesSpace({ normalizer, pre_tokenizer }: JsonRecord): boolean {
   return scheme === undefined ? prefix !== false : scheme !== 'never';
 }
 
+/** A file without a template puts nothing around a text. */
 function textTemplate(processor: unknown): ReadVocabulary['template'] {
   const template = stepsOf(processor, 'processors').find(({ type }) => type === 'TemplateProcessing');
-  if (!template || !Array.isArray(template.single)) return undefined;
+  if (!template || !Array.isArray(template.single)) return { first: undefined, last: undefined };
   const tokenAt = (index: number): string | undefined => {
     const item: unknown = (template.single as unknown[]).at(index);
     const token = isRecord(item) ? item.SpecialToken : undefined;

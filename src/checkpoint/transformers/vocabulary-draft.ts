@@ -14,13 +14,16 @@ export interface AddedToken {
   readonly special: boolean;
 }
 
-/** Far above every published vocabulary; an id may be claimed without the pieces before it. */
-const mostPieces = 1 << 22;
+interface Piece {
+  readonly text: string;
+  readonly kind: PieceKind;
+  readonly score: number;
+}
 
 export class VocabularyDraft {
-  readonly #pieces: (string | undefined)[] = [];
-  readonly #kinds: PieceKind[] = [];
-  readonly #scores: number[] = [];
+  /** By id. Ids may have gaps, and a damaged file any size of them. */
+  readonly #pieces = new Map<number, Piece>();
+  readonly #ids = new Map<string, number>();
   readonly #fileName: string;
 
   /** `fileName` is for messages. */
@@ -29,24 +32,18 @@ export class VocabularyDraft {
   }
 
   get size(): number {
-    return this.#pieces.length;
+    return this.#pieces.size;
   }
 
-  set(id: number, piece: string, kind: PieceKind, score = 0): void {
-    if (!Number.isSafeInteger(id) || id < 0 || id >= mostPieces) {
+  set(id: number, text: string, kind: PieceKind, score = 0): void {
+    if (!Number.isSafeInteger(id) || id < 0) {
       throw new NearfieldError(
         'bad-file',
         `${this.#fileName}: a token has the number ${id}; the file is corrupt`,
       );
     }
-    for (let gap = this.#pieces.length; gap < id; gap++) {
-      this.#pieces.push(undefined);
-      this.#kinds.push('unused');
-      this.#scores.push(0);
-    }
-    this.#pieces[id] = piece;
-    this.#kinds[id] = kind;
-    this.#scores[id] = score;
+    this.#pieces.set(id, { text, kind, score });
+    this.#ids.set(text, id);
   }
 
   /** Added tokens are found in texts before anything else. Those that only look special are treated so, too. */
@@ -56,22 +53,22 @@ export class VocabularyDraft {
   }
 
   kindOf(id: number): PieceKind | undefined {
-    return this.#pieces[id] === undefined ? undefined : this.#kinds[id];
+    return this.#pieces.get(id)?.kind;
   }
 
-  idOf(piece: string): number | undefined {
-    const id = this.#pieces.indexOf(piece);
-    return id < 0 ? undefined : id;
+  idOf(text: string): number | undefined {
+    return this.#ids.get(text);
   }
 
   /** As many pieces as the embedding has rows: made-up ones where there are fewer, none of those beyond. */
   write(metadata: MetadataDraft, rows: number, withScores: boolean): void {
-    const pieces = Array.from({ length: rows }, (_, id) => this.#pieces[id] ?? `[PAD${id}]`);
-    const kinds = Int32Array.from(pieces, (_, id) => pieceKinds[this.kindOf(id) ?? 'unused']);
-    metadata.set('tokenizer.ggml.tokens', 'array of string', pieces);
+    const pieces = Array.from({ length: rows }, (_, id) => this.#pieces.get(id));
+    const texts = pieces.map((piece, id) => piece?.text ?? `[PAD${id}]`);
+    const kinds = Int32Array.from(pieces, (piece) => pieceKinds[piece?.kind ?? 'unused']);
+    metadata.set('tokenizer.ggml.tokens', 'array of string', texts);
     metadata.set('tokenizer.ggml.token_type', 'array of int32', kinds);
     if (!withScores) return;
-    const scores = Float32Array.from(pieces, (_, id) => this.#scores[id] ?? 0);
+    const scores = Float32Array.from(pieces, (piece) => piece?.score ?? 0);
     metadata.set('tokenizer.ggml.scores', 'array of float32', scores);
   }
 }
