@@ -6,7 +6,7 @@ import { NearfieldError } from '../../src/base/error.ts';
 import { memorySource } from '../../src/checkpoint/memory-source.ts';
 import { openCheckpoint } from '../../src/checkpoint.ts';
 import { openTokenizer } from '../../src/tokenizer.ts';
-import { savedFamilies } from '../fixture/saved-families.ts';
+import { savedFamily } from '../fixture/saved-families.ts';
 import { tinyModelBytes } from '../fixture/tiny-model.ts';
 import { type FolderFiles, transformersFolder } from '../fixture/transformers-folder.ts';
 import { openFully } from './open-fully.ts';
@@ -16,12 +16,12 @@ const [count = 1000, seed = 1] = process.argv.slice(2).map(Number);
 const random = randomIntegers(seed);
 
 async function folder(name: 'llama, llama3 rope' | 'llama, yarn rope', parts: number): Promise<FolderFiles> {
-  const { llama } = savedFamilies;
-  if (!llama) throw new Error('No family llama');
   const checkpoint = await openCheckpoint(
     await tinyModelBytes(name, { shape: { ...smallest, ...tokenizers[name] } }),
   );
-  return transformersFolder(checkpoint, llama, { parts });
+  const family = savedFamily(checkpoint.tensors, 'llama');
+  if (!family) throw new Error('No family llama');
+  return transformersFolder(checkpoint, family, { parts });
 }
 
 const smallest = {

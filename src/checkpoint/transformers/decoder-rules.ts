@@ -5,7 +5,7 @@ import type { StoredTensor } from '../safetensors-header.ts';
 import type { ModelConfig } from './config.ts';
 import type { Change, KeyRule, TensorRule, TransformersFamily } from './family.ts';
 import { ropeKeys } from './rope.ts';
-import { asFloats, joined, type Rows, reordered, rowsOf, sliced, transposed } from './rows.ts';
+import { asFloats, joined, type Rows, reordered, reshaped, rowsOf, sliced, transposed } from './rows.ts';
 import { keyValueHeadsOf, names } from './sizes.ts';
 
 const count = (key: string, from: KeyRule['from']): KeyRule => ({ key, type: 'uint32', from });
@@ -128,6 +128,12 @@ export const adjacentQueryAndKey = {
 
 /** Norms that are written as their distance from one. */
 export const plusOne: Change = (sources, { shelf }) => asFloats(only(sources), 1, shelf);
+
+/** A matrix of one row. */
+export const asVector: Change = (sources) => {
+  const rows = only(sources);
+  return reshaped(rows, rows.shape.slice(-1));
+};
 
 /** Matrices of the experts, or norms of the heads, one after the other as one tensor of a dimension more. */
 export const stacked: Change = (sources) => {

@@ -136,10 +136,14 @@ export function longRopeFactors(config: ModelConfig, rotatedSize: number): reado
   });
 }
 
-/** By how much longrope makes queries and keys grow (Ding et al. 2024): the root of 1 + ln(scale) / ln(original context). */
+/**
+ * By how much longrope makes queries and keys grow (Ding et al. 2024): the root of 1 + ln(scale) / ln(original context), where
+ * nothing else is stated.
+ */
 export function longRopeMagnitude(config: ModelConfig): number | undefined {
   const original = originalContextOf(config);
   if (knownScalings.get(scalingTypeOf(config)) !== 'longrope' || original === undefined) return undefined;
   const scale = (config.number('max_position_embeddings') ?? original) / original;
-  return scale > 1 ? Math.sqrt(1 + Math.log(scale) / Math.log(original)) : 1;
+  const stated = config.number(field('attention_factor'));
+  return stated ?? (scale > 1 ? Math.sqrt(1 + Math.log(scale) / Math.log(original)) : 1);
 }

@@ -1,5 +1,6 @@
 /** Qwen 1.5 to 3, with and without experts. */
 import {
+  asVector,
   attention,
   decoderFamily,
   ends,
@@ -54,7 +55,7 @@ export const qwen2moe = decoderFamily({
   tensors: {
     ...tensors,
     ...experts,
-    'layers.#.mlp.shared_expert_gate': rule.to('blk.#.ffn_gate_inp_shexp'),
+    'layers.#.mlp.shared_expert_gate': rule.to('blk.#.ffn_gate_inp_shexp', asVector),
     'layers.#.mlp.shared_expert.gate_proj': rule.to('blk.#.ffn_gate_shexp'),
     'layers.#.mlp.shared_expert.up_proj': rule.to('blk.#.ffn_up_shexp'),
     'layers.#.mlp.shared_expert.down_proj': rule.to('blk.#.ffn_down_shexp'),
