@@ -33,7 +33,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<num
 
 function buildProgram(host: Host): Command {
   const program = new Command('nearfield')
-    .description('Runs large language models (GGUF files) on this machine.')
+    .description('Runs large language models (GGUF files, folders of safetensors) on this machine.')
     .version(packageVersion(), '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .exitOverride()

@@ -253,3 +253,45 @@ test('where the head is the embedding a copy of it is left out', async () => {
     assert.deepEqual([...(await open(files)).tensors.keys()], names);
   }
 });
+
+test('of a model that also sees the language part is read; what its class takes for granted is filled in', async () => {
+  const text = {
+    hidden_size: 2048,
+    num_hidden_layers: 1,
+    intermediate_size: 4,
+    sliding_window: 1024,
+    query_pre_attn_scalar: 256,
+  };
+  const both = {
+    architectures: ['Gemma3ForConditionalGeneration'],
+    text_config: text,
+    vision_config: { hidden_size: 9 },
+  };
+  const tensors = {
+    'language_model.model.embed_tokens.weight': embedding,
+    'vision_tower.vision_model.post_layernorm.weight': embedding,
+    'multi_modal_projector.mm_soft_emb_norm.weight': embedding,
+  };
+  const files = folder({ 'config.json': JSON.stringify(both), 'model.safetensors': weights(tensors) });
+  const { metadata, tensors: read } = await open(files);
+  assert.deepEqual([...read.keys()], ['token_embd.weight']);
+  for (const [key, value] of [
+    ['embedding_length', 2048],
+    ['attention.head_count', 8],
+    ['attention.head_count_kv', 4],
+    ['attention.key_length', 256],
+    ['attention.sliding_window', 1024],
+    ['rope.freq_base', 1_000_000],
+  ] as const) {
+    assert.equal(metadata.number(`gemma3.${key}`), value, key);
+  }
+  const other = { ...both, text_config: { ...text, query_pre_attn_scalar: 128 } };
+  const refused = folder({ ...files, 'config.json': JSON.stringify(other) });
+  await assert.rejects(open(refused), { code: 'unsupported', message: /query_pre_attn_scalar is 128/ });
+});
+
+test('weights beside those of the model are left alone where they are copies in another form', async () => {
+  const more = { 'consolidated.safetensors': weights({ 'tok_embeddings.weight': embedding }) };
+  assert.deepEqual([...(await open({ ...more, ...folder() })).tensors.keys()], ['token_embd.weight']);
+  assert.equal((await open({ ...shards, ...more })).parts.length, 2);
+});

@@ -16,6 +16,7 @@ import { requireFamily, translateConfig, translateTensors } from './transformers
 import { translateVocabulary } from './transformers/vocabulary.ts';
 
 const weightsEnding = '.safetensors';
+const usualFile = 'model.safetensors';
 const indexEnding = '.safetensors.index.json';
 /** Far above every published model; they bound what a hostile one makes of itself. */
 const mostParts = 10_000;
@@ -23,7 +24,7 @@ const mostTensors = 262_144;
 
 export const safetensorsContainer: Container = {
   name: 'safetensors',
-  folderFiles: [`model${indexEnding}`, 'model.safetensors'],
+  folderFiles: [`model${indexEnding}`, usualFile],
   recognises(head, byteLength) {
     // The index of a sharded model is JSON, and so is the config.json that a list of files may begin with.
     return beginsSafetensors(head, byteLength) || /^\s*\{/.test(String.fromCharCode(...head));
@@ -36,8 +37,9 @@ export const safetensorsContainer: Container = {
       const message = `${fileName} is missing; weights in safetensors are a model only with the files beside them`;
       throw new NearfieldError('not-found', message);
     }
-    const config = new ModelConfig(fileName, json);
-    const family = requireFamily(fileName, config);
+    const stated = new ModelConfig(fileName, json);
+    const family = requireFamily(fileName, stated);
+    const config = stated.with(family.defaults ?? {});
     const { parts, stored } = await readParts(files, folder, signal);
     const draft = new MetadataDraft();
     translateConfig(family, config, draft);
@@ -131,16 +133,22 @@ function plainName(indexName: string, name: unknown): string {
   );
 }
 
-/** Those given; of a sharded model one tells the names of the others. */
+/**
+ * Those given, but for copies of the model in other forms that lie beside the usual ones; of a sharded model one tells the
+ * names of the others.
+ */
 function weightFiles({ given }: CheckpointFiles): string[] {
   const names = given.map(({ name }) => lastSegment(name)).filter((name) => name.endsWith(weightsEnding));
-  const [first = 'model.safetensors', ...others] = names;
-  const shard = /^(.*)-\d{5}-of-(\d{5})\.safetensors$/.exec(first);
-  const count = Number(shard?.[2]);
-  if (!shard || others.length > 0 || count < 1) return [first, ...others].sort();
+  if (names.length === 0 || names.includes(usualFile)) return [usualFile];
+  const shards = names
+    .map((name) => /^(.*)-\d{5}-of-(\d{5})\.safetensors$/.exec(name))
+    .find((shard) => shard);
+  const count = Number(shards?.[2] ?? 0);
+  if (count === 0) return names.sort();
+  const number = (index: number): string => String(index + 1).padStart(5, '0');
   return Array.from(
     { length: count },
-    (_, number) => `${shard[1]}-${String(number + 1).padStart(5, '0')}-of-${shard[2]}.safetensors`,
+    (_, index) => `${shards?.[1]}-${number(index)}-of-${shards?.[2]}${weightsEnding}`,
   );
 }
 

@@ -51,7 +51,7 @@ export function addBenchCommand(program: Command, host: Host): void {
   program
     .command('bench')
     .description('prompt and decode speed, with their spread, and memory')
-    .argument('[models...]', 'paths or URLs of GGUF files')
+    .argument('[models...]', 'paths or URLs of GGUF files, or of folders that transformers saved')
     .option('--prompt <tokens>', 'length of the prompt; 0: none', wholeNumber(), 512)
     .option('--generate <tokens>', 'tokens to decode; 0: none', wholeNumber(), 128)
     .option('--depth <tokens>', 'tokens in the context before; several with commas', wholeNumbers(), [0])

@@ -34,7 +34,7 @@ export function addChatCommand(program: Command, host: Host): void {
     .description("hold a conversation, with the model's own template")
     .argument(
       '[model]',
-      'path or URL of a GGUF file (default: the small model of tales that comes with nearfield)',
+      'path or URL of a GGUF file, or of a folder that transformers saved (default: the small model of tales that comes with nearfield)',
     )
     .option('--system <text>', 'said to the model before everything else');
   addModelOptions(addDecoderOptions(addGenerationOptions(command, 1024)));

@@ -29,7 +29,7 @@ export function addInspectCommand(program: Command, host: Host): void {
   const command = program
     .command('inspect')
     .description('show what a model file holds, whether it fits and how fast it would run; loads no weights')
-    .argument('<model>', 'path or URL of a GGUF file')
+    .argument('<model>', 'path or URL of a GGUF file, or of a folder that transformers saved')
     .option('--tensors', 'list the tensors')
     .option('--metadata', 'list the metadata')
     .option('--plan', 'print the plan: segments, buffers, their sizes, what reuse saves')

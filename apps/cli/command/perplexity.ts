@@ -18,7 +18,7 @@ export function addPerplexityCommand(program: Command, host: Host): void {
   const command = program
     .command('perplexity')
     .description("the model's perplexity on a text, as llama.cpp's tool takes it")
-    .argument('<model>', 'path or URL of a GGUF file')
+    .argument('<model>', 'path or URL of a GGUF file, or of a folder that transformers saved')
     .requiredOption('-f, --file <path>', 'the text')
     .option('--windows <count>', 'stop after so many windows', wholeNumber({ least: 1 }));
   addModelOptions(command);

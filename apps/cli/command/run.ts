@@ -31,7 +31,7 @@ export function addRunCommand(program: Command, host: Host): void {
     .description('complete a prompt, streaming')
     .argument(
       '[model]',
-      'path or URL of a GGUF file (default: the small model of tales that comes with nearfield)',
+      'path or URL of a GGUF file, or of a folder that transformers saved (default: the small model of tales that comes with nearfield)',
     )
     .option('-p, --prompt <text>', `what to continue (default for the model of tales: "${bundledPrompt}")`)
     .option('-f, --file <path>', 'read the prompt from a file, or with - from standard input')

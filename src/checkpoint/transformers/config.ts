@@ -22,6 +22,16 @@ export class ModelConfig {
     this.classes = Array.isArray(config.architectures) ? config.architectures.filter(isString) : [];
   }
 
+  /** The same where fields that are missing, or null, have these values. */
+  with(defaults: JsonRecord): ModelConfig {
+    const missing = Object.entries(defaults).filter(([name]) => this.value(name) === undefined);
+    return new ModelConfig(this.#fileName, {
+      ...this.fields,
+      ...Object.fromEntries(missing),
+      text_config: undefined,
+    });
+  }
+
   /** Names of the classes that transformers would make of it. */
   readonly classes: readonly string[];
 

@@ -41,6 +41,8 @@ export interface TransformersFamily {
   /** `general.architecture`. */
   readonly architecture: string;
   readonly keys: readonly KeyRule[];
+  /** What the class takes for granted, and files leave out. */
+  readonly defaults?: { readonly [field: string]: number };
   /** What tensor names may begin with and mean the same; longer ones first. */
   readonly prefixes: readonly string[];
   /**

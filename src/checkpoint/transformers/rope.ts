@@ -11,8 +11,6 @@ const field = (name: string): readonly string[] => [
   `rope_scaling.${name}`,
 ];
 
-export const ropeField = field;
-
 export function ropeBaseOf(config: ModelConfig): number | undefined {
   return config.number(['rope_theta', 'rotary_emb_base', ...field('rope_theta').slice(0, 2)]);
 }

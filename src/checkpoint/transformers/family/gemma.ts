@@ -1,4 +1,6 @@
 /** Gemma 1 to 3. Its norms are written as their distance from one, and the head is always the embedding. */
+
+import type { ModelConfig } from '../config.ts';
 import {
   attention,
   decoderFamily,
@@ -8,12 +10,26 @@ import {
   plusOne,
   rule,
 } from '../decoder-rules.ts';
-import { ropeField } from '../rope.ts';
+import { ropeBaseOf } from '../rope.ts';
+import { headSizeOf, names } from '../sizes.ts';
 
 const activations = ['gelu_pytorch_tanh', 'gelu'];
 const unused = /^(?:lm_head|vision_tower|multi_modal_projector)\.|\.rotary_emb\.inv_freq$/;
 
 const shared = { ...ends, norm: rule.to('output_norm', plusOne), ...attention(), ...gatedFeedForward };
+
+/**
+ * Scores are divided by the root of a number that no metadata states: the size of a head, but in the largest model of a
+ * generation, known by its layers, the hidden size for each head.
+ */
+function checkScale(config: ModelConfig, largestLayers: number): void {
+  const field = 'query_pre_attn_scalar';
+  const stated = config.number(field);
+  const isLargest = config.number('num_hidden_layers') === largestLayers;
+  const expected = isLargest ? config.count(names.hidden) / config.count(names.heads) : headSizeOf(config);
+  if (stated !== undefined && stated !== expected)
+    config.refuse(field, `is ${stated}; ${expected} is what it is taken for`);
+}
 
 const normsAround = {
   'layers.#.input_layernorm': rule.to('blk.#.attn_norm', plusOne),
@@ -45,23 +61,18 @@ export const gemma2 = decoderFamily({
   ],
   tensors: { ...shared, ...normsAround },
   ...{ activations, unused },
+  check: (config) => checkScale(config, 46),
 });
 
-/** Files of the models that also see leave out what their class takes for granted. */
 export const gemma3 = decoderFamily({
   classes: ['Gemma3ForCausalLM', 'Gemma3ForConditionalGeneration'],
   architecture: 'gemma3',
+  defaults: {
+    ...{ max_position_embeddings: 131_072, num_attention_heads: 8, num_key_value_heads: 4, head_dim: 256 },
+    ...{ rms_norm_eps: 1e-6, sliding_window_pattern: 6 },
+  },
   keys: [
-    count('context_length', (config) => config.number('max_position_embeddings') ?? 131_072),
-    count('attention.head_count', (config) => config.number('num_attention_heads') ?? 8),
-    count('attention.head_count_kv', (config) => config.number('num_key_value_heads') ?? 4),
-    count('attention.key_length', (config) => config.number('head_dim') ?? 256),
-    count('attention.value_length', (config) => config.number('head_dim') ?? 256),
-    float('attention.layer_norm_rms_epsilon', (config) => config.number('rms_norm_eps') ?? 1e-6),
-    float(
-      'rope.freq_base',
-      (config) => config.number(['rope_theta', ...ropeField('rope_theta')]) ?? 1_000_000,
-    ),
+    float('rope.freq_base', (config) => ropeBaseOf(config) ?? 1_000_000),
     float('rope.freq_base_swa', ['rope_local_base_freq', 'rope_parameters.sliding_attention.rope_theta']),
     float('final_logit_softcapping', 'final_logit_softcapping'),
     count('attention.sliding_window', 'sliding_window'),
@@ -74,8 +85,10 @@ export const gemma3 = decoderFamily({
   },
   ...{ activations, unused },
   check(config) {
-    const pattern = config.number('sliding_window_pattern') ?? 6;
-    if (pattern !== 6)
+    const pattern = config.number('sliding_window_pattern');
+    if (pattern !== 6) {
       config.refuse('sliding_window_pattern', `is ${pattern}; every sixth layer sees everything here`);
+    }
+    checkScale(config, 62);
   },
 });

@@ -60,6 +60,14 @@ export const qwen2moe = decoderFamily({
     'layers.#.mlp.shared_expert.up_proj': rule.to('blk.#.ffn_up_shexp'),
     'layers.#.mlp.shared_expert.down_proj': rule.to('blk.#.ffn_down_shexp'),
   },
+  check(config) {
+    if (config.boolean('norm_topk_prob') === true) {
+      config.refuse(
+        'norm_topk_prob',
+        'is true; the weights of the chosen experts are taken as they are here',
+      );
+    }
+  },
 });
 
 export const qwen3moe = decoderFamily({
