@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import { formatByName } from '../../format.ts';
 import { memorySource } from '../memory-source.ts';
 import type { StoredTensor } from '../safetensors-header.ts';
+import { adjacentPairs, regroupedQueryKeyValue, shareOfRows, stacked } from './changes.ts';
 import { ModelConfig } from './config.ts';
-import { adjacentPairs, regroupedQueryKeyValue, shareOfRows, stacked } from './decoder-rules.ts';
 import { mxfp4Rows } from './mxfp4-rows.ts';
 import {
   asFloats,

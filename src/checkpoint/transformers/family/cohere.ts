@@ -1,5 +1,5 @@
 /** Command R and Cohere 2: neighbours are rotated in transformers, too. */
-import { attention, decoderFamily, ends, gatedFeedForward, keyRules, rule } from '../decoder-rules.ts';
+import { attention, decoderFamily, ends, gatedFeedForward, keyRules, to } from '../decoder-rules.ts';
 import { rotatedSizeOf } from '../sizes.ts';
 
 const { count, float, text } = keyRules;
@@ -8,7 +8,7 @@ const tensors = {
   ...ends,
   ...attention(),
   ...gatedFeedForward,
-  'layers.#.input_layernorm': rule.to('blk.#.attn_norm'),
+  'layers.#.input_layernorm': to('blk.#.attn_norm'),
 };
 
 const unscaled = text('rope.scaling.type', () => 'none');
@@ -24,8 +24,8 @@ export const commandR = decoderFamily({
   ],
   tensors: {
     ...tensors,
-    'layers.#.self_attn.q_norm': rule.to('blk.#.attn_q_norm'),
-    'layers.#.self_attn.k_norm': rule.to('blk.#.attn_k_norm'),
+    'layers.#.self_attn.q_norm': to('blk.#.attn_q_norm'),
+    'layers.#.self_attn.k_norm': to('blk.#.attn_k_norm'),
   },
 });
 

@@ -1,22 +1,15 @@
 /** Gemma 1 to 3. Its norms are written as their distance from one, and the head is always the embedding. */
 
+import { plusOne } from '../changes.ts';
 import type { ModelConfig } from '../config.ts';
-import {
-  attention,
-  decoderFamily,
-  ends,
-  gatedFeedForward,
-  keyRules,
-  plusOne,
-  rule,
-} from '../decoder-rules.ts';
+import { attention, decoderFamily, ends, gatedFeedForward, keyRules, to } from '../decoder-rules.ts';
 import { ropeBaseOf } from '../rope.ts';
 import { headSizeOf, names } from '../sizes.ts';
 
 const activations = ['gelu_pytorch_tanh', 'gelu'];
 const unused = /^(?:lm_head|vision_tower|multi_modal_projector)\.|\.rotary_emb\.inv_freq$/;
 
-const shared = { ...ends, norm: rule.to('output_norm', plusOne), ...attention(), ...gatedFeedForward };
+const shared = { ...ends, norm: to('output_norm', plusOne), ...attention(), ...gatedFeedForward };
 
 /**
  * Scores are divided by the root of a number that no metadata states: the size of a head, but in the largest model of a
@@ -32,10 +25,10 @@ function checkScale(config: ModelConfig, largestLayers: number): void {
 }
 
 const normsAround = {
-  'layers.#.input_layernorm': rule.to('blk.#.attn_norm', plusOne),
-  'layers.#.post_attention_layernorm': rule.to('blk.#.post_attention_norm', plusOne),
-  'layers.#.pre_feedforward_layernorm': rule.to('blk.#.ffn_norm', plusOne),
-  'layers.#.post_feedforward_layernorm': rule.to('blk.#.post_ffw_norm', plusOne),
+  'layers.#.input_layernorm': to('blk.#.attn_norm', plusOne),
+  'layers.#.post_attention_layernorm': to('blk.#.post_attention_norm', plusOne),
+  'layers.#.pre_feedforward_layernorm': to('blk.#.ffn_norm', plusOne),
+  'layers.#.post_feedforward_layernorm': to('blk.#.post_ffw_norm', plusOne),
 };
 
 const { count, float } = keyRules;
@@ -45,8 +38,8 @@ export const gemma = decoderFamily({
   architecture: 'gemma',
   tensors: {
     ...shared,
-    'layers.#.input_layernorm': rule.to('blk.#.attn_norm', plusOne),
-    'layers.#.post_attention_layernorm': rule.to('blk.#.ffn_norm', plusOne),
+    'layers.#.input_layernorm': to('blk.#.attn_norm', plusOne),
+    'layers.#.post_attention_layernorm': to('blk.#.ffn_norm', plusOne),
   },
   ...{ activations, unused },
 });
@@ -80,8 +73,8 @@ export const gemma3 = decoderFamily({
   tensors: {
     ...shared,
     ...normsAround,
-    'layers.#.self_attn.q_norm': rule.to('blk.#.attn_q_norm', plusOne),
-    'layers.#.self_attn.k_norm': rule.to('blk.#.attn_k_norm', plusOne),
+    'layers.#.self_attn.q_norm': to('blk.#.attn_q_norm', plusOne),
+    'layers.#.self_attn.k_norm': to('blk.#.attn_k_norm', plusOne),
   },
   ...{ activations, unused },
   check(config) {

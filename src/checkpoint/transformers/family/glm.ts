@@ -1,12 +1,12 @@
 /** ChatGLM 2 and 3, GLM-4 in both of its forms, and GLM-4 of 2025. */
-import { attention, decoderFamily, ends, keyRules, normsBefore, rule } from '../decoder-rules.ts';
+import { attention, decoderFamily, ends, keyRules, normsBefore, to } from '../decoder-rules.ts';
 import { headSizeOf, rotatedSizeOf } from '../sizes.ts';
 
 const { count, float } = keyRules;
 
 const fusedFeedForward = {
-  'layers.#.mlp.gate_up_proj': rule.to('blk.#.ffn_up'),
-  'layers.#.mlp.down_proj': rule.to('blk.#.ffn_down'),
+  'layers.#.mlp.gate_up_proj': to('blk.#.ffn_up'),
+  'layers.#.mlp.down_proj': to('blk.#.ffn_down'),
 };
 
 /** With the names of its own code, from before transformers knew the family. */
@@ -26,15 +26,15 @@ export const chatglm = decoderFamily({
   prefixes: ['transformer.'],
   unused: /(?:^|\.)rotary_pos_emb\.inv_freq$/,
   tensors: {
-    'embedding.word_embeddings': rule.to('token_embd'),
-    'encoder.final_layernorm': rule.to('output_norm'),
-    output_layer: rule.to('output'),
-    'encoder.layers.#.input_layernorm': rule.to('blk.#.attn_norm'),
-    'encoder.layers.#.self_attention.query_key_value': rule.to('blk.#.attn_qkv'),
-    'encoder.layers.#.self_attention.dense': rule.to('blk.#.attn_output'),
-    'encoder.layers.#.post_attention_layernorm': rule.to('blk.#.ffn_norm'),
-    'encoder.layers.#.mlp.dense_h_to_4h': rule.to('blk.#.ffn_up'),
-    'encoder.layers.#.mlp.dense_4h_to_h': rule.to('blk.#.ffn_down'),
+    'embedding.word_embeddings': to('token_embd'),
+    'encoder.final_layernorm': to('output_norm'),
+    output_layer: to('output'),
+    'encoder.layers.#.input_layernorm': to('blk.#.attn_norm'),
+    'encoder.layers.#.self_attention.query_key_value': to('blk.#.attn_qkv'),
+    'encoder.layers.#.self_attention.dense': to('blk.#.attn_output'),
+    'encoder.layers.#.post_attention_layernorm': to('blk.#.ffn_norm'),
+    'encoder.layers.#.mlp.dense_h_to_4h': to('blk.#.ffn_up'),
+    'encoder.layers.#.mlp.dense_4h_to_h': to('blk.#.ffn_down'),
   },
 });
 
@@ -56,7 +56,7 @@ export const glm4 = decoderFamily({
     ...normsBefore,
     ...attention(),
     ...fusedFeedForward,
-    'layers.#.post_self_attn_layernorm': rule.to('blk.#.post_attention_norm'),
-    'layers.#.post_mlp_layernorm': rule.to('blk.#.post_ffw_norm'),
+    'layers.#.post_self_attn_layernorm': to('blk.#.post_attention_norm'),
+    'layers.#.post_mlp_layernorm': to('blk.#.post_ffw_norm'),
   },
 });

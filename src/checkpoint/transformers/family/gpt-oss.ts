@@ -1,6 +1,7 @@
 /** gpt-oss: experts in MXFP4, or in plain numbers with columns for rows; gate and up take turns row by row. */
 import type { StoredTensor } from '../../safetensors-header.ts';
-import { attention, decoderFamily, ends, expertKeys, keyRules, only, rule } from '../decoder-rules.ts';
+import { only } from '../changes.ts';
+import { attention, decoderFamily, ends, expertKeys, keyRules, to } from '../decoder-rules.ts';
 import type { Change } from '../family.ts';
 import { mxfp4Rows } from '../mxfp4-rows.ts';
 import { everyOther, joined, type Rows, reshaped, sliced, transposed } from '../rows.ts';
@@ -60,23 +61,23 @@ export const gptOss = decoderFamily({
   tensors: {
     ...ends,
     ...attention(),
-    'layers.#.input_layernorm': rule.to('blk.#.attn_norm'),
-    'layers.#.post_attention_layernorm': rule.to('blk.#.post_attention_norm'),
-    'layers.#.self_attn.sinks': rule.to('blk.#.attn_sinks.weight'),
-    'layers.#.mlp.router': rule.to('blk.#.ffn_gate_inp'),
+    'layers.#.input_layernorm': to('blk.#.attn_norm'),
+    'layers.#.post_attention_layernorm': to('blk.#.post_attention_norm'),
+    'layers.#.self_attn.sinks': to('blk.#.attn_sinks.weight'),
+    'layers.#.mlp.router': to('blk.#.ffn_gate_inp'),
     [`${expert}.gate_up_proj_blocks`]: [blocks('ffn_gate_exps', 0, 0, 2), blocks('ffn_up_exps', 0, 1, 2)],
     [`${expert}.gate_up_proj_scales`]: [blocks('ffn_gate_exps', 1, 0, 2), blocks('ffn_up_exps', 1, 1, 2)],
     [`${expert}.down_proj_blocks`]: blocks('ffn_down_exps', 0),
     [`${expert}.down_proj_scales`]: blocks('ffn_down_exps', 1),
     [`${expert}.gate_up_proj`]: [
-      rule.to('blk.#.ffn_gate_exps.weight', turnedHalf(0)),
-      rule.to('blk.#.ffn_up_exps.weight', turnedHalf(1)),
+      to('blk.#.ffn_gate_exps.weight', turnedHalf(0)),
+      to('blk.#.ffn_up_exps.weight', turnedHalf(1)),
     ],
-    [`${expert}.down_proj`]: rule.to('blk.#.ffn_down_exps.weight', turned),
+    [`${expert}.down_proj`]: to('blk.#.ffn_down_exps.weight', turned),
     [`${expert}.gate_up_proj_bias`]: [
-      rule.to('blk.#.ffn_gate_exps.bias', biasHalf(0)),
-      rule.to('blk.#.ffn_up_exps.bias', biasHalf(1)),
+      to('blk.#.ffn_gate_exps.bias', biasHalf(0)),
+      to('blk.#.ffn_up_exps.bias', biasHalf(1)),
     ],
-    [`${expert}.down_proj_bias`]: rule.to('blk.#.ffn_down_exps.bias'),
+    [`${expert}.down_proj_bias`]: to('blk.#.ffn_down_exps.bias'),
   },
 });

@@ -1,5 +1,6 @@
 /** What descends from GPT-2: itself, GPT-NeoX (Pythia), Falcon, StarCoder 2, StableLM. */
 
+import { regroupedQueryKeyValue, stacked, transposedMatrix } from '../changes.ts';
 import type { ModelConfig } from '../config.ts';
 import {
   attention,
@@ -8,10 +9,7 @@ import {
   gatedFeedForward,
   keyRules,
   normsBefore,
-  regroupedQueryKeyValue,
-  rule,
-  stacked,
-  transposedMatrix,
+  to,
 } from '../decoder-rules.ts';
 import { keyValueHeadsOf, names, rotatedSizeOf } from '../sizes.ts';
 
@@ -33,16 +31,16 @@ export const gpt2 = decoderFamily({
   unused: /\.attn\.(?:masked_)?bias$/,
   activations: ['gelu_new', 'gelu_pytorch_tanh'],
   tensors: {
-    wte: rule.to('token_embd'),
-    wpe: rule.to('position_embd'),
-    ln_f: rule.to('output_norm'),
-    lm_head: rule.to('output'),
-    'h.#.ln_1': rule.to('blk.#.attn_norm'),
-    'h.#.attn.c_attn': rule.to('blk.#.attn_qkv', transposedMatrix),
-    'h.#.attn.c_proj': rule.to('blk.#.attn_output', transposedMatrix),
-    'h.#.ln_2': rule.to('blk.#.ffn_norm'),
-    'h.#.mlp.c_fc': rule.to('blk.#.ffn_up', transposedMatrix),
-    'h.#.mlp.c_proj': rule.to('blk.#.ffn_down', transposedMatrix),
+    wte: to('token_embd'),
+    wpe: to('position_embd'),
+    ln_f: to('output_norm'),
+    lm_head: to('output'),
+    'h.#.ln_1': to('blk.#.attn_norm'),
+    'h.#.attn.c_attn': to('blk.#.attn_qkv', transposedMatrix),
+    'h.#.attn.c_proj': to('blk.#.attn_output', transposedMatrix),
+    'h.#.ln_2': to('blk.#.ffn_norm'),
+    'h.#.mlp.c_fc': to('blk.#.ffn_up', transposedMatrix),
+    'h.#.mlp.c_proj': to('blk.#.ffn_down', transposedMatrix),
   },
 });
 
@@ -57,17 +55,17 @@ export const gptneox = decoderFamily({
   unused: /\.attention\.(?:masked_)?bias$|\.rotary_emb\.inv_freq$/,
   activations: ['gelu', 'gelu_new', 'gelu_fast'],
   tensors: {
-    embed_in: rule.to('token_embd'),
-    final_layer_norm: rule.to('output_norm'),
-    embed_out: rule.to('output'),
+    embed_in: to('token_embd'),
+    final_layer_norm: to('output_norm'),
+    embed_out: to('output'),
     ...normsBefore,
-    'layers.#.attention.query_key_value': rule.to(
+    'layers.#.attention.query_key_value': to(
       'blk.#.attn_qkv',
       regroupedQueryKeyValue((config) => config.count(names.heads)),
     ),
-    'layers.#.attention.dense': rule.to('blk.#.attn_output'),
-    'layers.#.mlp.dense_h_to_4h': rule.to('blk.#.ffn_up'),
-    'layers.#.mlp.dense_4h_to_h': rule.to('blk.#.ffn_down'),
+    'layers.#.attention.dense': to('blk.#.attn_output'),
+    'layers.#.mlp.dense_h_to_4h': to('blk.#.ffn_up'),
+    'layers.#.mlp.dense_4h_to_h': to('blk.#.ffn_down'),
   },
 });
 
@@ -89,16 +87,16 @@ export const falcon = decoderFamily({
   prefixes: ['transformer.'],
   activations: ['gelu'],
   tensors: {
-    word_embeddings: rule.to('token_embd'),
-    ln_f: rule.to('output_norm'),
-    lm_head: rule.to('output'),
-    'h.#.input_layernorm': rule.to('blk.#.attn_norm'),
-    'h.#.ln_mlp': rule.to('blk.#.attn_norm'),
-    'h.#.ln_attn': rule.to('blk.#.attn_norm_2'),
-    'h.#.self_attention.query_key_value': rule.to('blk.#.attn_qkv', regroupedQueryKeyValue(falconGroups)),
-    'h.#.self_attention.dense': rule.to('blk.#.attn_output'),
-    'h.#.mlp.dense_h_to_4h': rule.to('blk.#.ffn_up'),
-    'h.#.mlp.dense_4h_to_h': rule.to('blk.#.ffn_down'),
+    word_embeddings: to('token_embd'),
+    ln_f: to('output_norm'),
+    lm_head: to('output'),
+    'h.#.input_layernorm': to('blk.#.attn_norm'),
+    'h.#.ln_mlp': to('blk.#.attn_norm'),
+    'h.#.ln_attn': to('blk.#.attn_norm_2'),
+    'h.#.self_attention.query_key_value': to('blk.#.attn_qkv', regroupedQueryKeyValue(falconGroups)),
+    'h.#.self_attention.dense': to('blk.#.attn_output'),
+    'h.#.mlp.dense_h_to_4h': to('blk.#.ffn_up'),
+    'h.#.mlp.dense_4h_to_h': to('blk.#.ffn_down'),
   },
   check(config) {
     if (config.boolean('alibi'))
@@ -115,8 +113,8 @@ export const starcoder2 = decoderFamily({
     ...ends,
     ...normsBefore,
     ...attention(),
-    'layers.#.mlp.c_fc': rule.to('blk.#.ffn_up'),
-    'layers.#.mlp.c_proj': rule.to('blk.#.ffn_down'),
+    'layers.#.mlp.c_fc': to('blk.#.ffn_up'),
+    'layers.#.mlp.c_proj': to('blk.#.ffn_down'),
   },
   activations: ['gelu_pytorch_tanh'],
 });
@@ -133,7 +131,7 @@ export const stablelm = decoderFamily({
     ...normsBefore,
     ...attention(),
     ...gatedFeedForward,
-    'layers.#.self_attn.q_layernorm.norms.*': rule.to('blk.#.attn_q_norm', stacked),
-    'layers.#.self_attn.k_layernorm.norms.*': rule.to('blk.#.attn_k_norm', stacked),
+    'layers.#.self_attn.q_layernorm.norms.*': to('blk.#.attn_q_norm', stacked),
+    'layers.#.self_attn.k_layernorm.norms.*': to('blk.#.attn_k_norm', stacked),
   },
 });

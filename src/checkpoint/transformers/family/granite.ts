@@ -1,5 +1,6 @@
 /** Granite 3, with and without experts: a Llama with multipliers. */
-import { decoderFamily, expertKeys, keyRules, rule, shareOfRows } from '../decoder-rules.ts';
+import { shareOfRows } from '../changes.ts';
+import { decoderFamily, expertKeys, keyRules, to } from '../decoder-rules.ts';
 import { rotatedSizeOf } from '../sizes.ts';
 import { llamaTensors } from './llama.ts';
 
@@ -26,16 +27,16 @@ export const granitemoe = decoderFamily({
   keys: [...keys, ...expertKeys, count('expert_shared_feed_forward_length', 'shared_intermediate_size')],
   tensors: {
     ...llamaTensors,
-    'layers.#.block_sparse_moe.router.layer': rule.to('blk.#.ffn_gate_inp'),
+    'layers.#.block_sparse_moe.router.layer': to('blk.#.ffn_gate_inp'),
     'layers.#.block_sparse_moe.input_linear': [
-      rule.to('blk.#.ffn_gate_exps', shareOfRows(0, 2)),
-      rule.to('blk.#.ffn_up_exps', shareOfRows(1, 2)),
+      to('blk.#.ffn_gate_exps', shareOfRows(0, 2)),
+      to('blk.#.ffn_up_exps', shareOfRows(1, 2)),
     ],
-    'layers.#.block_sparse_moe.output_linear': rule.to('blk.#.ffn_down_exps'),
+    'layers.#.block_sparse_moe.output_linear': to('blk.#.ffn_down_exps'),
     'layers.#.shared_mlp.input_linear': [
-      rule.to('blk.#.ffn_gate_shexp', shareOfRows(0, 2)),
-      rule.to('blk.#.ffn_up_shexp', shareOfRows(1, 2)),
+      to('blk.#.ffn_gate_shexp', shareOfRows(0, 2)),
+      to('blk.#.ffn_up_shexp', shareOfRows(1, 2)),
     ],
-    'layers.#.shared_mlp.output_linear': rule.to('blk.#.ffn_down_shexp'),
+    'layers.#.shared_mlp.output_linear': to('blk.#.ffn_down_shexp'),
   },
 });

@@ -1,6 +1,6 @@
 /** Llama and what has its classes or its shape: Mistral, Mixtral, TinyLlama, SmolLM. */
+import { adjacentQueryAndKey, stacked } from '../changes.ts';
 import {
-  adjacentQueryAndKey,
   attention,
   decoderFamily,
   ends,
@@ -8,8 +8,7 @@ import {
   gatedFeedForward,
   keyRules,
   normsBefore,
-  rule,
-  stacked,
+  to,
 } from '../decoder-rules.ts';
 import type { TransformersFamily } from '../family.ts';
 import { llama3Factors } from '../rope.ts';
@@ -30,10 +29,10 @@ export const llama = decoderFamily({
   keys: [...expertKeys, rotatedSize, keyRules.count('attention.sliding_window', 'sliding_window')],
   tensors: {
     ...llamaTensors,
-    'layers.#.block_sparse_moe.gate': rule.to('blk.#.ffn_gate_inp'),
-    'layers.#.block_sparse_moe.experts.*.w1': rule.to('blk.#.ffn_gate_exps', stacked),
-    'layers.#.block_sparse_moe.experts.*.w2': rule.to('blk.#.ffn_down_exps', stacked),
-    'layers.#.block_sparse_moe.experts.*.w3': rule.to('blk.#.ffn_up_exps', stacked),
+    'layers.#.block_sparse_moe.gate': to('blk.#.ffn_gate_inp'),
+    'layers.#.block_sparse_moe.experts.*.w1': to('blk.#.ffn_gate_exps', stacked),
+    'layers.#.block_sparse_moe.experts.*.w2': to('blk.#.ffn_down_exps', stacked),
+    'layers.#.block_sparse_moe.experts.*.w3': to('blk.#.ffn_up_exps', stacked),
   },
   made: (config) => llama3Factors(config, rotatedSizeOf(config)),
 });

@@ -1,6 +1,6 @@
 /** OLMo 2 and 3: norms after each block, and over all queries and keys. */
 import type { ModelConfig } from '../config.ts';
-import { attention, decoderFamily, ends, gatedFeedForward, keyRules, rule } from '../decoder-rules.ts';
+import { attention, decoderFamily, ends, gatedFeedForward, keyRules, to } from '../decoder-rules.ts';
 
 /** Which layers see a window only: as the configuration lists them, else all but every fourth. */
 function windowed(config: ModelConfig): readonly boolean[] | undefined {
@@ -23,9 +23,9 @@ export const olmo2 = decoderFamily({
     ...ends,
     ...attention(),
     ...gatedFeedForward,
-    'layers.#.self_attn.q_norm': rule.to('blk.#.attn_q_norm'),
-    'layers.#.self_attn.k_norm': rule.to('blk.#.attn_k_norm'),
-    'layers.#.post_attention_layernorm': rule.to('blk.#.post_attention_norm'),
-    'layers.#.post_feedforward_layernorm': rule.to('blk.#.post_ffw_norm'),
+    'layers.#.self_attn.q_norm': to('blk.#.attn_q_norm'),
+    'layers.#.self_attn.k_norm': to('blk.#.attn_k_norm'),
+    'layers.#.post_attention_layernorm': to('blk.#.post_attention_norm'),
+    'layers.#.post_feedforward_layernorm': to('blk.#.post_ffw_norm'),
   },
 });

@@ -1,5 +1,5 @@
 /** Phi 1.5, 2 and 3, and those that have the classes of Phi 3: Phi 3.5, Phi 4. */
-import { attention, decoderFamily, ends, keyRules, rule } from '../decoder-rules.ts';
+import { attention, decoderFamily, ends, keyRules, to } from '../decoder-rules.ts';
 import { longRopeFactors, longRopeMagnitude, originalContextOf } from '../rope.ts';
 import { names, rotatedSizeOf } from '../sizes.ts';
 
@@ -18,11 +18,11 @@ export const phi2 = decoderFamily({
   tensors: {
     ...ends,
     ...attention(),
-    final_layernorm: rule.to('output_norm'),
-    'layers.#.input_layernorm': rule.to('blk.#.attn_norm'),
-    'layers.#.self_attn.dense': rule.to('blk.#.attn_output'),
-    'layers.#.mlp.fc1': rule.to('blk.#.ffn_up'),
-    'layers.#.mlp.fc2': rule.to('blk.#.ffn_down'),
+    final_layernorm: to('output_norm'),
+    'layers.#.input_layernorm': to('blk.#.attn_norm'),
+    'layers.#.self_attn.dense': to('blk.#.attn_output'),
+    'layers.#.mlp.fc1': to('blk.#.ffn_up'),
+    'layers.#.mlp.fc2': to('blk.#.ffn_down'),
   },
   activations: ['gelu_new', 'gelu_pytorch_tanh'],
   check(config) {
@@ -43,12 +43,12 @@ export const phi3 = decoderFamily({
   ],
   tensors: {
     ...ends,
-    'layers.#.input_layernorm': rule.to('blk.#.attn_norm'),
-    'layers.#.self_attn.qkv_proj': rule.to('blk.#.attn_qkv'),
-    'layers.#.self_attn.o_proj': rule.to('blk.#.attn_output'),
-    'layers.#.post_attention_layernorm': rule.to('blk.#.ffn_norm'),
-    'layers.#.mlp.gate_up_proj': rule.to('blk.#.ffn_up'),
-    'layers.#.mlp.down_proj': rule.to('blk.#.ffn_down'),
+    'layers.#.input_layernorm': to('blk.#.attn_norm'),
+    'layers.#.self_attn.qkv_proj': to('blk.#.attn_qkv'),
+    'layers.#.self_attn.o_proj': to('blk.#.attn_output'),
+    'layers.#.post_attention_layernorm': to('blk.#.ffn_norm'),
+    'layers.#.mlp.gate_up_proj': to('blk.#.ffn_up'),
+    'layers.#.mlp.down_proj': to('blk.#.ffn_down'),
   },
   made: (config) => longRopeFactors(config, rotatedSizeOf(config)),
 });

@@ -1,6 +1,6 @@
 /** Qwen 1.5 to 3, with and without experts. */
+import { asVector, shareOfRows, stacked } from '../changes.ts';
 import {
-  asVector,
   attention,
   decoderFamily,
   ends,
@@ -8,30 +8,28 @@ import {
   gatedFeedForward,
   keyRules,
   normsBefore,
-  rule,
-  shareOfRows,
-  stacked,
+  to,
 } from '../decoder-rules.ts';
 import type { TransformersFamily } from '../family.ts';
 
 const tensors = { ...ends, ...normsBefore, ...attention(), ...gatedFeedForward };
 
 const headNorms: TransformersFamily['tensors'] = {
-  'layers.#.self_attn.q_norm': rule.to('blk.#.attn_q_norm'),
-  'layers.#.self_attn.k_norm': rule.to('blk.#.attn_k_norm'),
+  'layers.#.self_attn.q_norm': to('blk.#.attn_q_norm'),
+  'layers.#.self_attn.k_norm': to('blk.#.attn_k_norm'),
 };
 
 /** One matrix each, or those of all experts in one tensor. */
 const experts: TransformersFamily['tensors'] = {
-  'layers.#.mlp.gate': rule.to('blk.#.ffn_gate_inp'),
-  'layers.#.mlp.experts.*.gate_proj': rule.to('blk.#.ffn_gate_exps', stacked),
-  'layers.#.mlp.experts.*.up_proj': rule.to('blk.#.ffn_up_exps', stacked),
-  'layers.#.mlp.experts.*.down_proj': rule.to('blk.#.ffn_down_exps', stacked),
+  'layers.#.mlp.gate': to('blk.#.ffn_gate_inp'),
+  'layers.#.mlp.experts.*.gate_proj': to('blk.#.ffn_gate_exps', stacked),
+  'layers.#.mlp.experts.*.up_proj': to('blk.#.ffn_up_exps', stacked),
+  'layers.#.mlp.experts.*.down_proj': to('blk.#.ffn_down_exps', stacked),
   'layers.#.mlp.experts.gate_up_proj': [
-    rule.to('blk.#.ffn_gate_exps.weight', shareOfRows(0, 2)),
-    rule.to('blk.#.ffn_up_exps.weight', shareOfRows(1, 2)),
+    to('blk.#.ffn_gate_exps.weight', shareOfRows(0, 2)),
+    to('blk.#.ffn_up_exps.weight', shareOfRows(1, 2)),
   ],
-  'layers.#.mlp.experts.down_proj': rule.to('blk.#.ffn_down_exps.weight'),
+  'layers.#.mlp.experts.down_proj': to('blk.#.ffn_down_exps.weight'),
 };
 
 const expertSizes = [
@@ -55,10 +53,10 @@ export const qwen2moe = decoderFamily({
   tensors: {
     ...tensors,
     ...experts,
-    'layers.#.mlp.shared_expert_gate': rule.to('blk.#.ffn_gate_inp_shexp', asVector),
-    'layers.#.mlp.shared_expert.gate_proj': rule.to('blk.#.ffn_gate_shexp'),
-    'layers.#.mlp.shared_expert.up_proj': rule.to('blk.#.ffn_up_shexp'),
-    'layers.#.mlp.shared_expert.down_proj': rule.to('blk.#.ffn_down_shexp'),
+    'layers.#.mlp.shared_expert_gate': to('blk.#.ffn_gate_inp_shexp', asVector),
+    'layers.#.mlp.shared_expert.gate_proj': to('blk.#.ffn_gate_shexp'),
+    'layers.#.mlp.shared_expert.up_proj': to('blk.#.ffn_up_shexp'),
+    'layers.#.mlp.shared_expert.down_proj': to('blk.#.ffn_down_shexp'),
   },
   check(config) {
     if (config.boolean('norm_topk_prob') === true) {
