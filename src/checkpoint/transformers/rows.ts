@@ -208,22 +208,28 @@ export function transposed(rows: Rows, shelf: TileShelf): Rows {
     shape: [sourceColumns, sourceRows],
     content: shelf.tiled(content.byteLength, tileBytes, async (reading, offset, target) => {
       const firstColumn = offset / oneRow;
+      const columns = target.byteLength / oneRow;
       const piece = allocateBytes(Math.min(pieceRows, sourceRows) * sourceRowBytes, 'rows of a tensor');
+      const source = valuesOf(piece, valueBytes);
+      const turned = allocateBytes(target.byteLength, 'columns of a tensor');
+      const values = valuesOf(turned, valueBytes);
       for (let row = 0; row < sourceRows; row += pieceRows) {
         const count = Math.min(pieceRows, sourceRows - row);
-        const bytes = piece.subarray(0, count * sourceRowBytes);
-        await content.read(reading, row * sourceRowBytes, bytes);
-        for (let column = 0; column * oneRow < target.byteLength; column++) {
-          for (let own = 0; own < count; own++) {
-            const to = column * oneRow + (row + own) * valueBytes;
-            const from = own * sourceRowBytes + (firstColumn + column) * valueBytes;
-            for (let byte = 0; byte < valueBytes; byte++) target[to + byte] = bytes[from + byte] ?? 0;
-          }
+        await content.read(reading, row * sourceRowBytes, piece.subarray(0, count * sourceRowBytes));
+        for (let column = 0; column < columns; column++) {
+          const to = column * sourceRows + row;
+          const from = firstColumn + column;
+          for (let own = 0; own < count; own++) values[to + own] = source[own * sourceColumns + from] ?? 0;
         }
       }
+      target.set(turned);
     }),
   };
 }
+
+/** Bit patterns of plain values of two or four bytes. */
+const valuesOf = ({ buffer }: Uint8Array<ArrayBuffer>, valueBytes: number): Uint16Array | Uint32Array =>
+  valueBytes === 2 ? new Uint16Array(buffer) : new Uint32Array(buffer);
 
 /** Values that are in no file. */
 export function madeUp(name: string, values: Float32Array): Rows {
