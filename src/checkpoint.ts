@@ -107,7 +107,7 @@ export interface Checkpoint {
   readonly container: string;
   readonly metadata: Metadata;
   readonly tensors: ReadonlyMap<string, TensorEntry>;
-  /** Its files, by `TensorEntry.part`. */
+  /** Its files: first those of tensors, by `TensorEntry.part`. */
   readonly parts: readonly ByteSource[];
   /** Sum over all parts. */
   readonly byteLength: number;

@@ -10,6 +10,7 @@ const longestFileBytes = 128 * 1024 * 1024;
 export class ModelFolder {
   readonly #files: CheckpointFiles;
   readonly #signal: AbortSignal | undefined;
+  readonly #read = new Set<ByteSource>();
 
   constructor(files: CheckpointFiles, signal: AbortSignal | undefined) {
     this.#files = files;
@@ -34,6 +35,11 @@ export class ModelFolder {
     }
   }
 
+  /** The files that were read whole. They stay open: with those of weights they are the model, when it is copied. */
+  get read(): readonly ByteSource[] {
+    return [...this.#read];
+  }
+
   /** The whole file. */
   async bytes(fileName: string): Promise<Uint8Array | undefined> {
     const source = await this.source(fileName);
@@ -46,7 +52,7 @@ export class ModelFolder {
     }
     const bytes = allocateBytes(source.byteLength, source.name);
     await source.readInto(0, bytes, this.#signal);
-    if (!this.#files.given.includes(source)) await source.close();
+    this.#read.add(source);
     return bytes;
   }
 

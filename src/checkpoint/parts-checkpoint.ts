@@ -5,7 +5,7 @@ import { readTensor } from './read-tensor.ts';
 export interface CheckpointParts {
   readonly container: string;
   readonly metadata: Metadata;
-  /** By `TensorEntry.part`. */
+  /** First those of tensors, by `TensorEntry.part`. */
   readonly parts: readonly ByteSource[];
   /** Names are distinct and extents lie inside their part. */
   readonly tensors: readonly TensorEntry[];

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { containerNames, openCheckpoint } from '../checkpoint.ts';
+import { type Checkpoint, containerNames, openCheckpoint } from '../checkpoint.ts';
 
 type Files = { readonly [name: string]: string | Uint8Array };
 
@@ -100,6 +100,8 @@ test('a folder on a server, by ranges; what is not there is done without', async
   });
 });
 
+const weightsOf = ({ parts }: Checkpoint) => parts.filter(({ name }) => name.endsWith('.safetensors'));
+
 const second: Entry = { dtype: 'F32', shape: [4], data_offsets: [0, 16] };
 const index = (map: object): string => JSON.stringify({ metadata: {}, weight_map: map });
 const shards = {
@@ -123,9 +125,16 @@ test('a sharded model opens by its index, by one shard, and as a list with and w
   ]) {
     const checkpoint = await openCheckpoint(input);
     assert.deepEqual([...checkpoint.tensors.keys()].sort(), ['output_norm.weight', 'token_embd.weight']);
-    assert.equal(checkpoint.parts.length, 2);
+    assert.equal(weightsOf(checkpoint).length, 2);
     await checkpoint.close();
   }
+});
+
+test('all files that make the model are its parts, so that a copy of them is the model', async () => {
+  const files = { ...shards, 'model.safetensors.index.json': index(map), 'generation_config.json': '{}' };
+  const { parts } = await open({ 'README.md': '#', ...files });
+  assert.deepEqual(parts.map(({ name }) => name).sort(), Object.keys(files).sort());
+  assert.equal((await openCheckpoint(parts)).tensors.size, 2);
 });
 
 test('an index that lies, or leads elsewhere, is refused', async () => {
@@ -293,5 +302,5 @@ test('of a model that also sees the language part is read; what its class takes 
 test('weights beside those of the model are left alone where they are copies in another form', async () => {
   const more = { 'consolidated.safetensors': weights({ 'tok_embeddings.weight': embedding }) };
   assert.deepEqual([...(await open({ ...more, ...folder() })).tensors.keys()], ['token_embd.weight']);
-  assert.equal((await open({ ...shards, ...more })).parts.length, 2);
+  assert.equal(weightsOf(await open({ ...shards, ...more })).length, 2);
 });

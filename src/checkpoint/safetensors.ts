@@ -48,7 +48,7 @@ export const safetensorsContainer: Container = {
     await translateVocabulary(folder, config, rowsOfEmbedding(tensors), draft);
     return new PartsCheckpoint({
       ...{ container: 'safetensors', metadata: new MetadataMap(fileName, draft.entries, draft.types) },
-      ...{ parts, tensors, files },
+      ...{ parts: [...parts, ...folder.read], tensors, files },
     });
   },
 };

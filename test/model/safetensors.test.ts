@@ -82,7 +82,7 @@ for (const name of tinyShapeNames) {
       const files = pickedFiles(folder);
       const [ours, theirs] = [await openCheckpoint(files), await openCheckpoint(gguf)];
       assert.equal(ours.container, 'safetensors');
-      assert.equal(ours.parts.length, parts);
+      assert.equal(ours.parts.filter((part) => part.name.endsWith('.safetensors')).length, parts);
       assert.deepEqual([...ours.tensors.keys()].sort(), [...theirs.tensors.keys()].sort());
       for (const [tensor, { format: type, shape }] of theirs.tensors) {
         const own = ours.tensors.get(tensor);
