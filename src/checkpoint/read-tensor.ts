@@ -1,6 +1,6 @@
 /** Reads a range of a tensor from its file, or from wherever its content is made of. */
 import { NearfieldError } from '../base/error.ts';
-import type { ByteSource, TensorEntry } from '../checkpoint.ts';
+import type { ByteSource, Reading, TensorEntry } from '../checkpoint.ts';
 import { quote } from './quote.ts';
 
 /** `name` is the checkpoint's, for messages. `last`: the tensor at whose end the caller will stop. */
@@ -23,7 +23,20 @@ export async function readTensor(
   }
   const readsOnTo = last && last.byteOffset + last.byteLength;
   if (entry.content) return entry.content.read({ parts, signal, readsOnTo }, offset, target);
-  const part = parts[entry.part];
-  if (!part) throw new NearfieldError('internal', `${name} has no part ${entry.part}`);
-  await part.readInto(entry.byteOffset + offset, target, signal, readsOnTo);
+  await readPart({ parts, signal, readsOnTo }, entry, offset, target);
+}
+
+/** Reads from `offset` within what begins at a place of a file. */
+export async function readPart(
+  { parts, signal, readsOnTo }: Reading,
+  { name, part: number, byteOffset }: Pick<TensorEntry, 'name' | 'part' | 'byteOffset'>,
+  offset: number,
+  target: Uint8Array,
+): Promise<void> {
+  const part = parts[number];
+  if (!part) throw new NearfieldError('internal', `Tensor ${name} is in part ${number}, which there is not`);
+  const start = byteOffset + offset;
+  // What is made of more bytes than it has ends before what it is made of.
+  const end = readsOnTo && Math.max(readsOnTo, start + target.byteLength);
+  await part.readInto(start, target, signal, end);
 }

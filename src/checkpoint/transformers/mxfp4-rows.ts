@@ -8,6 +8,7 @@ import type { Reading } from '../../checkpoint.ts';
 import { formatByName } from '../../format.ts';
 import { allocateBytes } from '../byte-range.ts';
 import { quote } from '../quote.ts';
+import { readPart } from '../read-tensor.ts';
 import type { StoredTensor } from '../safetensors-header.ts';
 import type { Rows } from './rows.ts';
 import type { TileShelf } from './tile-shelf.ts';
@@ -67,15 +68,14 @@ function regroup(source: Uint8Array, at: number, target: Uint8Array, to: number)
 }
 
 async function readRows(
-  { part: number, byteOffset, name }: StoredTensor,
+  tensor: StoredTensor,
   { parts, signal }: Reading,
   firstRow: number,
   count: number,
   rowBytes: number,
 ): Promise<Uint8Array> {
   const bytes = allocateBytes(count * rowBytes, 'rows of a tensor');
-  const part = parts[number];
-  if (!part) throw new NearfieldError('internal', `Tensor ${name} is in part ${number}, which there is not`);
-  await part.readInto(byteOffset + firstRow * rowBytes, bytes, signal);
+  // Two places of the file take turns.
+  await readPart({ parts, signal, readsOnTo: undefined }, tensor, firstRow * rowBytes, bytes);
   return bytes;
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatByName } from '../../format.ts';
+import { blobSource } from '../blob-source.ts';
 import { memorySource } from '../memory-source.ts';
 import type { StoredTensor } from '../safetensors-header.ts';
 import { adjacentPairs, regroupedQueryKeyValue, shareOfRows, stacked } from './changes.ts';
@@ -32,11 +33,11 @@ const stored = (shape: readonly number[], byteOffset = 0): StoredTensor => {
 /** Reads in pieces of `pieceBytes`, out of order where `backwards`. */
 async function read(
   rows: Rows,
-  file: Uint8Array,
+  file: Uint8Array<ArrayBuffer>,
   pieceBytes: number,
   backwards = false,
 ): Promise<Uint8Array> {
-  const parts = [memorySource(file)];
+  const parts = [new Blob([file])].map(blobSource);
   const bytes = new Uint8Array(byteLengthOf(rows));
   const starts = Array.from(
     { length: Math.ceil(bytes.length / pieceBytes) },
@@ -146,6 +147,11 @@ test('changes of changes', async () => {
   const turned = transposed(rowsOf(stored([2, 4])), shelf);
   const some = sliced(reordered(turned, [3, 1, 0, 2], shelf), 1, 2);
   await check(joined([some, sliced(turned, 3, 1)], [3, 2]), numbered(2, 4), [1, 11, 0, 10, 3, 13]);
+  // What is made of a piece may be shorter than the piece.
+  const halves = [0, 4].map((first) =>
+    everyOther(sliced(rowsOf(stored([8, 2])), first, 4), 1, 2, [2, 2], shelf),
+  );
+  await check(joined(halves, [2, 2, 2]), numbered(8, 2), [10, 11, 30, 31, 50, 51, 70, 71]);
 });
 
 test('f32 of halves, one added', async () => {

@@ -7,6 +7,7 @@ import type { TensorContent } from '../../checkpoint.ts';
 import { decodeRow, encodeRow, formatByName, type NumberFormat, rowBytes } from '../../format.ts';
 import { allocateBytes } from '../byte-range.ts';
 import { quote } from '../quote.ts';
+import { readPart } from '../read-tensor.ts';
 import type { StoredTensor } from '../safetensors-header.ts';
 import type { TileShelf } from './tile-shelf.ts';
 
@@ -48,15 +49,9 @@ const rowCountOf = ({ shape }: Rows): number => product(shape.length > 1 ? shape
 
 function contentOf(rows: Rows): TensorContent {
   if (rows.content) return rows.content;
-  const { name, part: number, byteOffset } = rows;
   return {
     byteLength: byteLengthOf(rows),
-    async read({ parts, signal, readsOnTo }, offset, target) {
-      const part = parts[number];
-      if (!part)
-        throw new NearfieldError('internal', `Tensor ${name} is in part ${number}, which there is not`);
-      await part.readInto(byteOffset + offset, target, signal, readsOnTo);
-    },
+    read: (reading, offset, target) => readPart(reading, rows, offset, target),
   };
 }
 
