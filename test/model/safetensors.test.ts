@@ -97,7 +97,8 @@ for (const name of tinyShapeNames) {
         assert.deepEqual(ours.metadata.entries.get(key), value, key);
         assert.equal(ours.metadata.storedTypes?.get(key), theirs.metadata.storedTypes?.get(key), key);
       }
-      if (format !== 'f32') continue;
+      // Of the same tensors; deep models take long.
+      if (format !== 'f32' || tinyShapes[name].layers > 8) continue;
       const logits = await logitsOf(files);
       for (const [row, wanted] of (await logitsOf(gguf)).entries()) {
         const other = wanted.findIndex((value, id) => value !== logits[row]?.[id]);
