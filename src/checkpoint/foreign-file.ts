@@ -7,15 +7,19 @@ interface Signature {
   readonly looks: string;
 }
 
+const webPage = /^\s*<(?:!doctype|html|head|\?xml)/i;
+
+/** Some servers answer with their page to every address where no file is. */
+export function isWebPage(head: Uint8Array): boolean {
+  return webPage.test(String.fromCharCode(...head.subarray(0, 64)));
+}
+
 const signatures: readonly Signature[] = [
   {
     begins: ['PK\x03\x04'],
     looks: 'is a zip archive (PyTorch files are, too), not a model this engine reads',
   },
-  {
-    pattern: /^\s*<(?:!doctype|html|head|\?xml)/i,
-    looks: 'is a web page; use the direct link to the model file',
-  },
+  { pattern: webPage, looks: 'is a web page; use the direct link to the model file' },
   {
     begins: ['version https://git-lfs'],
     looks: 'is a Git LFS pointer, not the model; fetch it with git lfs pull',

@@ -2,7 +2,9 @@
 import { NearfieldError } from '../base/error.ts';
 import type { ByteSource, CheckpointFiles } from '../checkpoint.ts';
 import { allocateBytes } from './byte-range.ts';
+import { isWebPage } from './foreign-file.ts';
 import { parseJson } from './json.ts';
+import { readHead } from './source.ts';
 
 /** Of a file that is read whole; published ones stay below 40 MB. */
 const longestFileBytes = 128 * 1024 * 1024;
@@ -28,7 +30,8 @@ export class ModelFolder {
     const given = this.#files.given.find(({ name }) => lastSegment(name) === fileName);
     if (given) return given;
     try {
-      return await this.#files.sibling(fileName, this.#signal);
+      const beside = await this.#files.sibling(fileName, this.#signal);
+      return isWebPage(await readHead(beside, this.#signal)) ? undefined : beside;
     } catch (error) {
       if (error instanceof NearfieldError && error.code === 'not-found') return undefined;
       throw error;

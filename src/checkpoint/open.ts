@@ -4,7 +4,7 @@ import type { Checkpoint, CheckpointFiles, Container } from '../checkpoint.ts';
 import { foreignFile } from './foreign-file.ts';
 import { ggufContainer } from './gguf.ts';
 import { safetensorsContainer } from './safetensors.ts';
-import { type CheckpointInput, type OpenCheckpointOptions, openFiles } from './source.ts';
+import { type CheckpointInput, type OpenCheckpointOptions, openFiles, readHead } from './source.ts';
 
 /** One line per container; the first that recognises the file opens it. */
 const containers: readonly Container[] = [
@@ -39,8 +39,7 @@ export async function openCheckpoint(
 async function containerOf({ given }: CheckpointFiles, signal: AbortSignal | undefined): Promise<Container> {
   let complaint = '';
   for (const source of given) {
-    const head = new Uint8Array(Math.min(64, source.byteLength));
-    await source.readInto(0, head, signal);
+    const head = await readHead(source, signal);
     const container = containers.find((candidate) => candidate.recognises(head, source.byteLength));
     if (container) return container;
     complaint ||= `${source.name} ${foreignFile(head)}; expected ${containerNames.join(' or ')}`;

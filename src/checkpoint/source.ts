@@ -4,6 +4,7 @@ import { nodeModule } from '../base/platform.ts';
 import type { ByteSource, CheckpointFiles } from '../checkpoint.ts';
 import { blobSource } from './blob-source.ts';
 import { openFileSource } from './file-source.ts';
+import { isWebPage } from './foreign-file.ts';
 import { openHttpSource } from './http-source.ts';
 import { memorySource } from './memory-source.ts';
 
@@ -72,15 +73,22 @@ async function insideFolder(input: CheckpointFile, options: OpenFilesOptions): P
       if (error instanceof NearfieldError && error.code === 'not-found') return undefined;
       throw error;
     });
-    if (!source) continue;
-    await source.close();
-    return file;
+    const isFile = source && !isWebPage(await readHead(source, options.signal));
+    await source?.close();
+    if (isFile) return file;
   }
   const shown = typeof folder === 'string' ? folder : `${folder.origin}${folder.pathname}`;
   throw new NearfieldError(
     'bad-argument',
     `${shown} is a folder and holds no ${options.folderFiles.join(' or ')}; give the model file inside it`,
   );
+}
+
+/** At most 64 bytes. */
+export async function readHead(source: ByteSource, signal?: AbortSignal): Promise<Uint8Array> {
+  const head = new Uint8Array(Math.min(64, source.byteLength));
+  await source.readInto(0, head, signal);
+  return head;
 }
 
 /** The folder that a path or an address is; undefined for that of a file. */
