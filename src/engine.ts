@@ -256,6 +256,14 @@ export interface Generation extends AsyncIterable<GeneratedToken> {
   result(): Promise<GenerationResult>;
 }
 
+export interface ScoreOptions {
+  /** The first row that is scored (0). */
+  readonly first?: number;
+  readonly signal?: AbortSignal;
+  /** Takes the logits of each scored row, in order: an index into `ids`, and one number for each token; valid until it returns. */
+  readonly onLogits?: (row: number, logits: Float32Array | Float64Array) => void;
+}
+
 /** One timeline of tokens on an engine. Rows that a new prompt shares with it are not computed again. */
 export interface Session extends AsyncDisposable, Disposable {
   /** Ids so far: the prompt's and the generated ones. */
@@ -266,12 +274,9 @@ export interface Session extends AsyncDisposable, Disposable {
    */
   generate(prompt: Prompt, options?: GenerateOptions): Generation;
   /**
-   * Log-probabilities the model gives to each id after the ids before it: entry i is of `ids[i + 1]`. From row `first` on.
+   * Log-probabilities the model gives to each id after the ids before it: entry i is of `ids[first + i + 1]`.
    */
-  score(
-    ids: readonly number[],
-    options?: { readonly first?: number; readonly signal?: AbortSignal },
-  ): Promise<Float64Array>;
+  score(ids: readonly number[], options?: ScoreOptions): Promise<Float64Array>;
   /** Another session with the same tokens; whole pages of the cache are shared. */
   fork(): Promise<Session>;
   /** Forgets tokens from `length` on. */

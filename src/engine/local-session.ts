@@ -1,7 +1,7 @@
 /** A session on this thread: one sequence of the cache and the ids that belong to it. */
 import { NearfieldError } from '../base/error.ts';
 import { type DraftModel, openProposer, type Proposer } from '../decoder.ts';
-import type { GenerateOptions, Generation, Prompt, Session } from '../engine.ts';
+import type { GenerateOptions, Generation, Prompt, ScoreOptions, Session } from '../engine.ts';
 import type { Sequence } from '../kv-cache.ts';
 import type { EngineParts } from './local-engine.ts';
 import { LocalGeneration } from './local-generation.ts';
@@ -47,10 +47,7 @@ export class LocalSession implements Session {
     return new LocalGeneration(this.#parts, timeline, prompt, this.#withClosing(options), hold);
   }
 
-  async score(
-    ids: readonly number[],
-    options: { readonly first?: number; readonly signal?: AbortSignal } = {},
-  ): Promise<Float64Array> {
+  async score(ids: readonly number[], options: ScoreOptions = {}): Promise<Float64Array> {
     const end = this.#begin();
     try {
       this.#forgetAll();

@@ -1,5 +1,6 @@
 /** Log-probabilities of given ids, for perplexity. */
 import { NearfieldError } from '../base/error.ts';
+import type { ScoreOptions } from '../engine.ts';
 import type { Sequence } from '../kv-cache.ts';
 import { computeChain } from './compute-chain.ts';
 import type { SessionExecutor } from './pausable-executor.ts';
@@ -8,9 +9,8 @@ export async function scoreTokens(
   executor: SessionExecutor,
   sequence: Sequence,
   ids: readonly number[],
-  options: { readonly first?: number; readonly signal?: AbortSignal },
+  { first = 0, signal, onLogits }: ScoreOptions,
 ): Promise<Float64Array> {
-  const { first = 0, signal } = options;
   // The last id is only ever predicted.
   const count = Math.max(0, ids.length - 1);
   const scores = new Float64Array(Math.max(0, count - first));
@@ -21,6 +21,7 @@ export async function scoreTokens(
       first,
       take(row, logits) {
         scores[row - first] = logProbability(logits, ids[row + 1] ?? 0);
+        onLogits?.(row, logits);
       },
     },
   });

@@ -3,10 +3,13 @@ import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
 import { signedExtreme } from './extremes.ts';
 import { iq4Levels, nearestIq4Code } from './iq4-levels.ts';
+import { unevenLevels } from './search/levels.ts';
+import { searchScaleBlocks } from './search/scale.ts';
 
 // Byte 0: scale d, half. Bytes 2…17: byte 2 + j holds value j in its low and value j + 16 in its high four bits.
 // Value: d · iq4Levels[code].
 const blockBytes = 18;
+const levels = unevenLevels(iq4Levels);
 
 export const iq4_nl: NumberFormat = {
   name: 'iq4_nl',
@@ -35,13 +38,30 @@ export const iq4_nl: NumberFormat = {
     for (let block = 0; block < blockCount; block++) {
       const first = sourceOffset + block * 32;
       const at = targetOffset + block * blockBytes;
-      const scale = writeHalf(target, at, signedExtreme(source, first, 32) / -127);
-      const inverse = scale === 0 ? 0 : 1 / scale;
-      for (let j = 0; j < 16; j++) {
-        const low = nearestIq4Code((source[first + j] ?? 0) * inverse);
-        const high = nearestIq4Code((source[first + 16 + j] ?? 0) * inverse);
-        target[at + 2 + j] = low | (high << 4);
-      }
+      writeBlock(source, first, signedExtreme(source, first, 32) / -127, target, at);
     }
   },
+
+  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
+    const run = { source, sourceOffset, blockCount, importance };
+    searchScaleBlocks(levels, 32, run, (scale, first, block) => {
+      writeBlock(source, first, scale, target, targetOffset + block * blockBytes);
+    });
+  },
 };
+
+function writeBlock(
+  source: Float32Array | Float64Array,
+  first: number,
+  wanted: number,
+  target: Uint8Array,
+  at: number,
+): void {
+  const scale = writeHalf(target, at, wanted);
+  const inverse = scale === 0 ? 0 : 1 / scale;
+  for (let j = 0; j < 16; j++) {
+    const low = nearestIq4Code((source[first + j] ?? 0) * inverse);
+    const high = nearestIq4Code((source[first + 16 + j] ?? 0) * inverse);
+    target[at + 2 + j] = low | (high << 4);
+  }
+}

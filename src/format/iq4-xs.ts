@@ -2,7 +2,9 @@
 import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
 import { iq4Levels, nearestIq4Code } from './iq4-levels.ts';
-import { fitSymmetric, newSymmetricFit } from './symmetric-fit.ts';
+import { unevenLevels } from './search/levels.ts';
+import { searchSymmetricBlocks } from './search/super-symmetric.ts';
+import { fitSymmetric, newSymmetricFit, type SymmetricFit } from './symmetric-fit.ts';
 
 // Byte 0: d, half. Bytes 2…3, 16 bits little-endian: top two bits of the scale of sub-block s (32 values) at bit 2 s.
 // Bytes 4…7: its low four bits in byte 4 + s / 2 (low for even s, high for odd). Bytes 8…135: codes, 16 bytes per
@@ -14,6 +16,7 @@ const shape = {
   lowestLevel: -127,
   lowestScaleCode: -32,
   nearestCode: nearestIq4Code,
+  levels: unevenLevels(iq4Levels),
 };
 
 export const iq4_xs: NumberFormat = {
@@ -48,22 +51,32 @@ export const iq4_xs: NumberFormat = {
     for (let block = 0; block < blockCount; block++) {
       const at = targetOffset + block * blockBytes;
       fitSymmetric(source, sourceOffset + block * 256, shape, fit);
-      writeHalf(target, at, fit.scale);
-      let topScales = 0;
-      let lowScales = 0;
-      for (let subBlock = 0; subBlock < 8; subBlock++) {
-        const scale = (fit.scaleCodes[subBlock] ?? 0) + 32;
-        topScales |= (scale >> 4) << (2 * subBlock);
-        lowScales |= (scale & 15) << (4 * subBlock);
-        for (let j = 0; j < 16; j++) {
-          const low = fit.codes[subBlock * 32 + j] ?? 0;
-          const high = fit.codes[subBlock * 32 + 16 + j] ?? 0;
-          target[at + 8 + subBlock * 16 + j] = low | (high << 4);
-        }
-      }
-      target[at + 2] = topScales;
-      target[at + 3] = topScales >> 8;
-      for (let byte = 0; byte < 4; byte++) target[at + 4 + byte] = lowScales >>> (8 * byte);
+      writeBlock(fit, target, at);
     }
   },
+
+  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
+    searchSymmetricBlocks(shape, { source, sourceOffset, blockCount, importance }, (fit, block) => {
+      writeBlock(fit, target, targetOffset + block * blockBytes);
+    });
+  },
 };
+
+function writeBlock(fit: SymmetricFit, target: Uint8Array, at: number): void {
+  writeHalf(target, at, fit.scale);
+  let topScales = 0;
+  let lowScales = 0;
+  for (let subBlock = 0; subBlock < 8; subBlock++) {
+    const scale = (fit.scaleCodes[subBlock] ?? 0) + 32;
+    topScales |= (scale >> 4) << (2 * subBlock);
+    lowScales |= (scale & 15) << (4 * subBlock);
+    for (let j = 0; j < 16; j++) {
+      const low = fit.codes[subBlock * 32 + j] ?? 0;
+      const high = fit.codes[subBlock * 32 + 16 + j] ?? 0;
+      target[at + 8 + subBlock * 16 + j] = low | (high << 4);
+    }
+  }
+  target[at + 2] = topScales;
+  target[at + 3] = topScales >> 8;
+  for (let byte = 0; byte < 4; byte++) target[at + 4 + byte] = lowScales >>> (8 * byte);
+}

@@ -1,7 +1,8 @@
 /** Q2_K: 256 codes of 2 bits in sixteen sub-blocks with scale and minimum. */
 import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
-import { fitAffine, newAffineFit } from './affine-fit.ts';
+import { type AffineFit, fitAffine, newAffineFit } from './affine-fit.ts';
+import { searchAffineBlocks } from './search/super-affine.ts';
 
 // Bytes 0…15: byte s holds scale (low four bits) and minimum (high) of sub-block s, 16 values each. Bytes 16…79: codes;
 // each half of 128 values takes 32 bytes, and byte l of them holds values l, l + 32, l + 64, l + 96 of its half, two
@@ -40,20 +41,30 @@ export const q2_k: NumberFormat = {
     for (let block = 0; block < blockCount; block++) {
       const at = targetOffset + block * blockBytes;
       fitAffine(source, sourceOffset + block * 256, shape, fit);
-      target.fill(0, at, at + blockBytes);
-      writeHalf(target, at + 80, fit.scale);
-      writeHalf(target, at + 82, fit.minimum);
-      for (let subBlock = 0; subBlock < 16; subBlock++) {
-        target[at + subBlock] = (fit.scaleCodes[subBlock] ?? 0) | ((fit.minimumCodes[subBlock] ?? 0) << 4);
-        for (let l = 0; l < 16; l++) {
-          const byte = at + 16 + codeByte(subBlock) + l;
-          const code = fit.codes[subBlock * 16 + l] ?? 0;
-          target[byte] = (target[byte] ?? 0) | (code << codeShift(subBlock));
-        }
-      }
+      writeBlock(fit, target, at);
     }
   },
+
+  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
+    searchAffineBlocks(shape, { source, sourceOffset, blockCount, importance }, (fit, block) => {
+      writeBlock(fit, target, targetOffset + block * blockBytes);
+    });
+  },
 };
+
+function writeBlock(fit: AffineFit, target: Uint8Array, at: number): void {
+  target.fill(0, at, at + blockBytes);
+  writeHalf(target, at + 80, fit.scale);
+  writeHalf(target, at + 82, fit.minimum);
+  for (let subBlock = 0; subBlock < 16; subBlock++) {
+    target[at + subBlock] = (fit.scaleCodes[subBlock] ?? 0) | ((fit.minimumCodes[subBlock] ?? 0) << 4);
+    for (let l = 0; l < 16; l++) {
+      const byte = at + 16 + codeByte(subBlock) + l;
+      const code = fit.codes[subBlock * 16 + l] ?? 0;
+      target[byte] = (target[byte] ?? 0) | (code << codeShift(subBlock));
+    }
+  }
+}
 
 /** Where the codes of a sub-block begin, and at which bit. */
 function codeByte(subBlock: number): number {

@@ -1,7 +1,9 @@
 /** Q3_K: 256 codes of 3 bits around 4 in sixteen sub-blocks with a signed scale. */
 import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
-import { fitSymmetric, newSymmetricFit } from './symmetric-fit.ts';
+import { integerLevels } from './search/levels.ts';
+import { searchSymmetricBlocks } from './search/super-symmetric.ts';
+import { fitSymmetric, newSymmetricFit, type SymmetricFit } from './symmetric-fit.ts';
 
 // Bytes 0…31: bit b of byte l is the top bit of the code of value l + 32 b. Bytes 32…95: the two low bits; each half of
 // 128 values takes 32 bytes, and byte l of them holds values l, l + 32, l + 64, l + 96 of its half, two bits each from
@@ -14,6 +16,7 @@ const shape = {
   lowestLevel: -4,
   lowestScaleCode: -32,
   nearestCode: (level: number): number => Math.max(0, Math.min(7, Math.round(level) + 4)),
+  levels: integerLevels(-4, 3),
 };
 
 export const q3_k: NumberFormat = {
@@ -47,21 +50,31 @@ export const q3_k: NumberFormat = {
     for (let block = 0; block < blockCount; block++) {
       const at = targetOffset + block * blockBytes;
       fitSymmetric(source, sourceOffset + block * 256, shape, fit);
-      target.fill(0, at, at + blockBytes);
-      writeHalf(target, at + 108, fit.scale);
-      for (let subBlock = 0; subBlock < 16; subBlock++) {
-        const scale = (fit.scaleCodes[subBlock] ?? 0) + 32;
-        addBits(target, at + 96 + (subBlock & 7), (scale & 15) << ((subBlock >> 3) * 4));
-        addBits(target, at + 104 + (subBlock & 3), (scale >> 4) << ((subBlock >> 2) * 2));
-        for (let l = 0; l < 16; l++) {
-          const code = fit.codes[subBlock * 16 + l] ?? 0;
-          addBits(target, at + (subBlock & 1) * 16 + l, (code >> 2) << (subBlock >> 1));
-          addBits(target, at + 32 + codeByte(subBlock) + l, (code & 3) << codeShift(subBlock));
-        }
-      }
+      writeBlock(fit, target, at);
     }
   },
+
+  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
+    searchSymmetricBlocks(shape, { source, sourceOffset, blockCount, importance }, (fit, block) => {
+      writeBlock(fit, target, targetOffset + block * blockBytes);
+    });
+  },
 };
+
+function writeBlock(fit: SymmetricFit, target: Uint8Array, at: number): void {
+  target.fill(0, at, at + blockBytes);
+  writeHalf(target, at + 108, fit.scale);
+  for (let subBlock = 0; subBlock < 16; subBlock++) {
+    const scale = (fit.scaleCodes[subBlock] ?? 0) + 32;
+    addBits(target, at + 96 + (subBlock & 7), (scale & 15) << ((subBlock >> 3) * 4));
+    addBits(target, at + 104 + (subBlock & 3), (scale >> 4) << ((subBlock >> 2) * 2));
+    for (let l = 0; l < 16; l++) {
+      const code = fit.codes[subBlock * 16 + l] ?? 0;
+      addBits(target, at + (subBlock & 1) * 16 + l, (code >> 2) << (subBlock >> 1));
+      addBits(target, at + 32 + codeByte(subBlock) + l, (code & 3) << codeShift(subBlock));
+    }
+  }
+}
 
 /** Scale of sub-block 0…15, an integer −32…31. */
 function scaleAt(source: Uint8Array, at: number, subBlock: number): number {

@@ -2,10 +2,13 @@
 import { halfFromFloat, readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
 import { signedExtreme } from './extremes.ts';
+import { integerLevels } from './search/levels.ts';
+import { searchScaleBlocks } from './search/scale.ts';
 
 // Byte 0: scale d, half. Bytes 2…17: byte 2 + j holds value j in its low and value j + 16 in its high four bits.
 // Value: d · (code − 8).
 const blockBytes = 18;
+const levels = integerLevels(-8, 7);
 
 export const q4_0: NumberFormat = {
   name: 'q4_0',
@@ -35,13 +38,7 @@ export const q4_0: NumberFormat = {
       const first = sourceOffset + block * 32;
       const at = targetOffset + block * blockBytes;
       const scale = signedExtreme(source, first, 32) / -8;
-      const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
-      writeHalf(target, at, scale);
-      for (let j = 0; j < 16; j++) {
-        const low = fourBitCode(source[first + j] ?? 0, inverse);
-        const high = fourBitCode(source[first + 16 + j] ?? 0, inverse);
-        target[at + 2 + j] = low | (high << 4);
-      }
+      writeBlock(source, first, scale, target, at);
     }
   },
 
@@ -57,8 +54,31 @@ export const q4_0: NumberFormat = {
       }
     },
   },
+
+  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
+    const run = { source, sourceOffset, blockCount, importance };
+    searchScaleBlocks(levels, 32, run, (scale, first, block) => {
+      writeBlock(source, first, scale, target, targetOffset + block * blockBytes);
+    });
+  },
 };
 
+function writeBlock(
+  source: Float32Array | Float64Array,
+  first: number,
+  scale: number,
+  target: Uint8Array,
+  at: number,
+): void {
+  const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
+  writeHalf(target, at, scale);
+  for (let j = 0; j < 16; j++) {
+    const low = fourBitCode(source[first + j] ?? 0, inverse);
+    const high = fourBitCode(source[first + 16 + j] ?? 0, inverse);
+    target[at + 2 + j] = low | (high << 4);
+  }
+}
+
 function fourBitCode(value: number, inverse: number): number {
-  return Math.min(15, Math.trunc(Math.fround(Math.fround(value * inverse) + 8.5)));
+  return Math.max(0, Math.min(15, Math.trunc(Math.fround(Math.fround(value * inverse) + 8.5))));
 }

@@ -3,6 +3,7 @@ import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
 import { putAffineGroup } from './e0m4-reading.ts';
 import { largest, smallest } from './extremes.ts';
+import { type Line, searchLineBlocks } from './search/line.ts';
 
 // Byte 0: scale d, half. Byte 2: minimum m, half. Bytes 4…19: byte 4 + j holds value j in its low and value j + 16 in
 // its high four bits. Value: d · code + m.
@@ -38,14 +39,7 @@ export const q4_1: NumberFormat = {
       const at = targetOffset + block * blockBytes;
       const minimum = smallest(source, first, 32);
       const scale = Math.fround(Math.fround(largest(source, first, 32) - minimum) / 15);
-      const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
-      writeHalf(target, at, scale);
-      writeHalf(target, at + 2, minimum);
-      for (let j = 0; j < 16; j++) {
-        const low = fourBitCode((source[first + j] ?? 0) - minimum, inverse);
-        const high = fourBitCode((source[first + 16 + j] ?? 0) - minimum, inverse);
-        target[at + 4 + j] = low | (high << 4);
-      }
+      writeBlock(source, first, { scale, offset: minimum }, target, at);
     }
   },
 
@@ -60,9 +54,33 @@ export const q4_1: NumberFormat = {
       }
     },
   },
+
+  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
+    const run = { source, sourceOffset, blockCount, importance };
+    searchLineBlocks(15, 32, run, (line, first, block) => {
+      writeBlock(source, first, line, target, targetOffset + block * blockBytes);
+    });
+  },
 };
+
+function writeBlock(
+  source: Float32Array | Float64Array,
+  first: number,
+  { scale, offset: minimum }: Line,
+  target: Uint8Array,
+  at: number,
+): void {
+  const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
+  writeHalf(target, at, scale);
+  writeHalf(target, at + 2, minimum);
+  for (let j = 0; j < 16; j++) {
+    const low = fourBitCode((source[first + j] ?? 0) - minimum, inverse);
+    const high = fourBitCode((source[first + 16 + j] ?? 0) - minimum, inverse);
+    target[at + 4 + j] = low | (high << 4);
+  }
+}
 
 function fourBitCode(aboveMinimum: number, inverse: number): number {
   const code = Math.fround(Math.fround(aboveMinimum) * inverse);
-  return Math.min(15, Math.trunc(Math.fround(code + 0.5)));
+  return Math.max(0, Math.min(15, Math.trunc(Math.fround(code + 0.5))));
 }

@@ -1,8 +1,9 @@
 /** Q4_K: 256 codes of 4 bits in eight sub-blocks with scale and minimum. */
 import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
-import { fitAffine, newAffineFit } from './affine-fit.ts';
+import { type AffineFit, fitAffine, newAffineFit } from './affine-fit.ts';
 import { putAffineGroup } from './e0m4-reading.ts';
+import { searchAffineBlocks } from './search/super-affine.ts';
 import { minimumCodeAt, packSixBitScales, scaleCodeAt } from './six-bit-scales.ts';
 
 // Byte 0: d, half. Byte 2: dmin, half. Bytes 4…15: scales and minimums, see six-bit-scales.ts; a sub-block has 32 values.
@@ -44,16 +45,7 @@ export const q4_k: NumberFormat = {
     for (let block = 0; block < blockCount; block++) {
       const at = targetOffset + block * blockBytes;
       fitAffine(source, sourceOffset + block * 256, shape, fit);
-      writeHalf(target, at, fit.scale);
-      writeHalf(target, at + 2, fit.minimum);
-      packSixBitScales(fit.scaleCodes, fit.minimumCodes, target, at + 4);
-      for (let even = 0; even < 8; even += 2) {
-        for (let l = 0; l < 32; l++) {
-          const low = fit.codes[even * 32 + l] ?? 0;
-          const high = fit.codes[even * 32 + 32 + l] ?? 0;
-          target[at + 16 + even * 16 + l] = low | (high << 4);
-        }
-      }
+      writeBlock(fit, target, at);
     }
   },
   e0m4: {
@@ -78,4 +70,23 @@ export const q4_k: NumberFormat = {
       }
     },
   },
+
+  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
+    searchAffineBlocks(shape, { source, sourceOffset, blockCount, importance }, (fit, block) => {
+      writeBlock(fit, target, targetOffset + block * blockBytes);
+    });
+  },
 };
+
+function writeBlock(fit: AffineFit, target: Uint8Array, at: number): void {
+  writeHalf(target, at, fit.scale);
+  writeHalf(target, at + 2, fit.minimum);
+  packSixBitScales(fit.scaleCodes, fit.minimumCodes, target, at + 4);
+  for (let even = 0; even < 8; even += 2) {
+    for (let l = 0; l < 32; l++) {
+      const low = fit.codes[even * 32 + l] ?? 0;
+      const high = fit.codes[even * 32 + 32 + l] ?? 0;
+      target[at + 16 + even * 16 + l] = low | (high << 4);
+    }
+  }
+}

@@ -2,10 +2,13 @@
 import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
 import { signedExtreme } from './extremes.ts';
+import { integerLevels } from './search/levels.ts';
+import { searchScaleBlocks } from './search/scale.ts';
 
 // Byte 0: scale d, half. Bytes 2…5: bit j % 8 of byte 2 + j / 8 is the top bit of value j's code. Bytes 6…21: byte 6 + j
 // holds the other four bits of value j (low) and value j + 16 (high). Value: d · (code − 16).
 const blockBytes = 22;
+const levels = integerLevels(-16, 15);
 
 export const q5_0: NumberFormat = {
   name: 'q5_0',
@@ -37,20 +40,37 @@ export const q5_0: NumberFormat = {
       const first = sourceOffset + block * 32;
       const at = targetOffset + block * blockBytes;
       const scale = signedExtreme(source, first, 32) / -16;
-      const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
-      writeHalf(target, at, scale);
-      let topBits = 0;
-      for (let j = 0; j < 16; j++) {
-        const low = fiveBitCode(source[first + j] ?? 0, inverse);
-        const high = fiveBitCode(source[first + 16 + j] ?? 0, inverse);
-        target[at + 6 + j] = (low & 15) | ((high & 15) << 4);
-        topBits |= ((low >> 4) << j) | ((high >> 4) << (j + 16));
-      }
-      for (let byte = 0; byte < 4; byte++) target[at + 2 + byte] = topBits >>> (8 * byte);
+      writeBlock(source, first, scale, target, at);
     }
+  },
+
+  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
+    const run = { source, sourceOffset, blockCount, importance };
+    searchScaleBlocks(levels, 32, run, (scale, first, block) => {
+      writeBlock(source, first, scale, target, targetOffset + block * blockBytes);
+    });
   },
 };
 
+function writeBlock(
+  source: Float32Array | Float64Array,
+  first: number,
+  scale: number,
+  target: Uint8Array,
+  at: number,
+): void {
+  const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
+  writeHalf(target, at, scale);
+  let topBits = 0;
+  for (let j = 0; j < 16; j++) {
+    const low = fiveBitCode(source[first + j] ?? 0, inverse);
+    const high = fiveBitCode(source[first + 16 + j] ?? 0, inverse);
+    target[at + 6 + j] = (low & 15) | ((high & 15) << 4);
+    topBits |= ((low >> 4) << j) | ((high >> 4) << (j + 16));
+  }
+  for (let byte = 0; byte < 4; byte++) target[at + 2 + byte] = topBits >>> (8 * byte);
+}
+
 function fiveBitCode(value: number, inverse: number): number {
-  return Math.min(31, Math.trunc(Math.fround(Math.fround(value * inverse) + 16.5)));
+  return Math.max(0, Math.min(31, Math.trunc(Math.fround(Math.fround(value * inverse) + 16.5))));
 }

@@ -2,6 +2,7 @@
 import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
 import { largest, smallest } from './extremes.ts';
+import { type Line, searchLineBlocks } from './search/line.ts';
 
 // Byte 0: scale d, half. Byte 2: minimum m, half. Bytes 4…7: bit j % 8 of byte 4 + j / 8 is the top bit of value j's
 // code. Bytes 8…23: byte 8 + j holds the other four bits of value j (low) and value j + 16 (high).
@@ -40,22 +41,39 @@ export const q5_1: NumberFormat = {
       const at = targetOffset + block * blockBytes;
       const minimum = smallest(source, first, 32);
       const scale = Math.fround(Math.fround(largest(source, first, 32) - minimum) / 31);
-      const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
-      writeHalf(target, at, scale);
-      writeHalf(target, at + 2, minimum);
-      let topBits = 0;
-      for (let j = 0; j < 16; j++) {
-        const low = fiveBitCode((source[first + j] ?? 0) - minimum, inverse);
-        const high = fiveBitCode((source[first + 16 + j] ?? 0) - minimum, inverse);
-        target[at + 8 + j] = (low & 15) | ((high & 15) << 4);
-        topBits |= ((low >> 4) << j) | ((high >> 4) << (j + 16));
-      }
-      for (let byte = 0; byte < 4; byte++) target[at + 4 + byte] = topBits >>> (8 * byte);
+      writeBlock(source, first, { scale, offset: minimum }, target, at);
     }
+  },
+
+  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
+    const run = { source, sourceOffset, blockCount, importance };
+    searchLineBlocks(31, 32, run, (line, first, block) => {
+      writeBlock(source, first, line, target, targetOffset + block * blockBytes);
+    });
   },
 };
 
+function writeBlock(
+  source: Float32Array | Float64Array,
+  first: number,
+  { scale, offset: minimum }: Line,
+  target: Uint8Array,
+  at: number,
+): void {
+  const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
+  writeHalf(target, at, scale);
+  writeHalf(target, at + 2, minimum);
+  let topBits = 0;
+  for (let j = 0; j < 16; j++) {
+    const low = fiveBitCode((source[first + j] ?? 0) - minimum, inverse);
+    const high = fiveBitCode((source[first + 16 + j] ?? 0) - minimum, inverse);
+    target[at + 8 + j] = (low & 15) | ((high & 15) << 4);
+    topBits |= ((low >> 4) << j) | ((high >> 4) << (j + 16));
+  }
+  for (let byte = 0; byte < 4; byte++) target[at + 4 + byte] = topBits >>> (8 * byte);
+}
+
 function fiveBitCode(aboveMinimum: number, inverse: number): number {
   const code = Math.fround(Math.fround(aboveMinimum) * inverse);
-  return Math.min(31, Math.trunc(Math.fround(code + 0.5)));
+  return Math.max(0, Math.min(31, Math.trunc(Math.fround(code + 0.5))));
 }

@@ -1,7 +1,8 @@
 /** Q5_K: 256 codes of 5 bits in eight sub-blocks with scale and minimum. */
 import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
-import { fitAffine, newAffineFit } from './affine-fit.ts';
+import { type AffineFit, fitAffine, newAffineFit } from './affine-fit.ts';
+import { searchAffineBlocks } from './search/super-affine.ts';
 import { minimumCodeAt, packSixBitScales, scaleCodeAt } from './six-bit-scales.ts';
 
 // Byte 0: d, half. Byte 2: dmin, half. Bytes 4…15: scales and minimums, see six-bit-scales.ts; a sub-block has 32 values.
@@ -45,19 +46,29 @@ export const q5_k: NumberFormat = {
     for (let block = 0; block < blockCount; block++) {
       const at = targetOffset + block * blockBytes;
       fitAffine(source, sourceOffset + block * 256, shape, fit);
-      writeHalf(target, at, fit.scale);
-      writeHalf(target, at + 2, fit.minimum);
-      packSixBitScales(fit.scaleCodes, fit.minimumCodes, target, at + 4);
-      for (let l = 0; l < 32; l++) {
-        let topBits = 0;
-        for (let even = 0; even < 8; even += 2) {
-          const low = fit.codes[even * 32 + l] ?? 0;
-          const high = fit.codes[even * 32 + 32 + l] ?? 0;
-          target[at + 48 + even * 16 + l] = (low & 15) | ((high & 15) << 4);
-          topBits |= ((low >> 4) << even) | ((high >> 4) << (even + 1));
-        }
-        target[at + 16 + l] = topBits;
-      }
+      writeBlock(fit, target, at);
     }
   },
+
+  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
+    searchAffineBlocks(shape, { source, sourceOffset, blockCount, importance }, (fit, block) => {
+      writeBlock(fit, target, targetOffset + block * blockBytes);
+    });
+  },
 };
+
+function writeBlock(fit: AffineFit, target: Uint8Array, at: number): void {
+  writeHalf(target, at, fit.scale);
+  writeHalf(target, at + 2, fit.minimum);
+  packSixBitScales(fit.scaleCodes, fit.minimumCodes, target, at + 4);
+  for (let l = 0; l < 32; l++) {
+    let topBits = 0;
+    for (let even = 0; even < 8; even += 2) {
+      const low = fit.codes[even * 32 + l] ?? 0;
+      const high = fit.codes[even * 32 + 32 + l] ?? 0;
+      target[at + 48 + even * 16 + l] = (low & 15) | ((high & 15) << 4);
+      topBits |= ((low >> 4) << even) | ((high >> 4) << (even + 1));
+    }
+    target[at + 16 + l] = topBits;
+  }
+}

@@ -1,7 +1,9 @@
 /** Q6_K: 256 codes of 6 bits around 32 in sixteen sub-blocks with a signed scale. */
 import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
-import { fitSymmetric, newSymmetricFit } from './symmetric-fit.ts';
+import { integerLevels } from './search/levels.ts';
+import { searchSymmetricBlocks } from './search/super-symmetric.ts';
+import { fitSymmetric, newSymmetricFit, type SymmetricFit } from './symmetric-fit.ts';
 
 // Each half of 128 values (h = 0, 1) is four quarters of 32 (q = 0…3), and value l of a quarter has its low four bits in
 // byte 64 h + 32 (q % 2) + l of bytes 0…127 (low for q < 2, high otherwise) and its top two in byte 128 + 32 h + l at bit
@@ -13,6 +15,7 @@ const shape = {
   lowestLevel: -32,
   lowestScaleCode: -128,
   nearestCode: (level: number): number => Math.max(0, Math.min(63, Math.round(level) + 32)),
+  levels: integerLevels(-32, 31),
 };
 
 export const q6_k: NumberFormat = {
@@ -47,21 +50,31 @@ export const q6_k: NumberFormat = {
     for (let block = 0; block < blockCount; block++) {
       const at = targetOffset + block * blockBytes;
       fitSymmetric(source, sourceOffset + block * 256, shape, fit);
-      target.fill(0, at, at + blockBytes);
-      writeHalf(target, at + 208, fit.scale);
-      for (let subBlock = 0; subBlock < 16; subBlock++) {
-        target[at + 192 + subBlock] = fit.scaleCodes[subBlock] ?? 0;
-        for (let l = 0; l < 16; l++) {
-          const code = fit.codes[subBlock * 16 + l] ?? 0;
-          const low = at + lowByte(subBlock) + l;
-          const top = at + 128 + topByte(subBlock) + l;
-          target[low] = (target[low] ?? 0) | ((code & 15) << (subBlock & 4));
-          target[top] = (target[top] ?? 0) | ((code >> 4) << (subBlock & 6));
-        }
-      }
+      writeBlock(fit, target, at);
     }
   },
+
+  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
+    searchSymmetricBlocks(shape, { source, sourceOffset, blockCount, importance }, (fit, block) => {
+      writeBlock(fit, target, targetOffset + block * blockBytes);
+    });
+  },
 };
+
+function writeBlock(fit: SymmetricFit, target: Uint8Array, at: number): void {
+  target.fill(0, at, at + blockBytes);
+  writeHalf(target, at + 208, fit.scale);
+  for (let subBlock = 0; subBlock < 16; subBlock++) {
+    target[at + 192 + subBlock] = fit.scaleCodes[subBlock] ?? 0;
+    for (let l = 0; l < 16; l++) {
+      const code = fit.codes[subBlock * 16 + l] ?? 0;
+      const low = at + lowByte(subBlock) + l;
+      const top = at + 128 + topByte(subBlock) + l;
+      target[low] = (target[low] ?? 0) | ((code & 15) << (subBlock & 4));
+      target[top] = (target[top] ?? 0) | ((code >> 4) << (subBlock & 6));
+    }
+  }
+}
 
 /** Where the low bits of a sub-block's codes begin; two of the four quarters share bytes. */
 function lowByte(subBlock: number): number {

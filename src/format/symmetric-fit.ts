@@ -8,6 +8,7 @@
  */
 import { floatFromHalf, halfFromFloat } from '../base/half.ts';
 import { signedExtreme } from './extremes.ts';
+import type { Levels } from './search/levels.ts';
 
 export interface SymmetricShape {
   readonly subBlockValues: number;
@@ -15,6 +16,8 @@ export interface SymmetricShape {
   readonly lowestScaleCode: number;
   /** Code of the level nearest to a real number. */
   nearestCode(level: number): number;
+  /** The same for the close search. */
+  readonly levels: Levels;
 }
 
 /** One super-block, filled by `fitSymmetric` and reused from block to block. */

@@ -60,7 +60,7 @@ test('an abort reaches the handler, and an aborted signal no handler at all', as
       throw new NearfieldError('aborted', 'Aborted by the caller');
     },
   });
-  const given = { session: 1, ids: [], first: undefined };
+  const given = { session: 1, ids: [], first: undefined, reportsLogits: false };
   const controller = new AbortController();
   const { answer } = wire.client.call('score', given, { signal: controller.signal });
   setImmediate(() => controller.abort());

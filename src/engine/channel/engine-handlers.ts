@@ -45,8 +45,12 @@ export function engineHandlers(loadEngine: LoadEngine): Omit<CallHandlers, keyof
     restore: async ({ bytes }) => adopt(await engine().restore(bytes)),
     tokens: ({ session }) => sessionOf(session).tokens(),
     generate: (given, context) => generate(sessionOf(given.session), given, context),
-    score: ({ session, ids, first }, { signal }) =>
-      sessionOf(session).score(ids, { signal, ...(first === undefined ? {} : { first }) }),
+    score: ({ session, ids, first, reportsLogits }, { signal, report }) =>
+      sessionOf(session).score(ids, {
+        signal,
+        ...(first === undefined ? {} : { first }),
+        ...(reportsLogits ? { onLogits: (row, logits) => report({ row, logits: logits.slice() }) } : {}),
+      }),
     fork: async ({ session }) => adopt(await sessionOf(session).fork()),
     truncate: ({ session, length }) => sessionOf(session).truncate(length),
     pause: ({ session }) => sessionOf(session).pause(),

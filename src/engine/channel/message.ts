@@ -47,6 +47,12 @@ export type GenerationReport =
   | { readonly tokens: readonly GeneratedToken[] }
   | { readonly prompt: PromptProgress };
 
+/** What `ScoreOptions.onLogits` is called with. */
+export interface ScoredRow {
+  readonly row: number;
+  readonly logits: Float32Array | Float64Array;
+}
+
 /** `taken`: the consumer is through with one more batch of tokens. `leave`: it wants no more. */
 export type GenerationNote = 'taken' | 'leave';
 
@@ -79,7 +85,11 @@ export interface EngineCalls extends LookCalls {
     GenerationReport,
     GenerationNote
   >;
-  score: Call<OfSession & { ids: readonly number[]; first: number | undefined }, Float64Array>;
+  score: Call<
+    OfSession & { ids: readonly number[]; first: number | undefined; reportsLogits: boolean },
+    Float64Array,
+    ScoredRow
+  >;
   fork: Call<OfSession, SessionHandle>;
   truncate: Call<OfSession & { length: number }, void>;
   pause: Call<OfSession, void>;

@@ -1,6 +1,6 @@
 /** A session that lives in the engine worker. */
 import { NearfieldError } from '../../base/error.ts';
-import type { GenerateOptions, Generation, Prompt, Session } from '../../engine.ts';
+import type { GenerateOptions, Generation, Prompt, ScoreOptions, Session } from '../../engine.ts';
 import type { CallClient, PendingCall } from './call-client.ts';
 import type { CallName, EngineCalls, SessionHandle } from './message.ts';
 import { RemoteGeneration } from './remote-generation.ts';
@@ -44,13 +44,15 @@ export class RemoteSession implements Session {
     });
   }
 
-  async score(
-    ids: readonly number[],
-    options: { readonly first?: number; readonly signal?: AbortSignal } = {},
-  ): Promise<Float64Array> {
+  async score(ids: readonly number[], options: ScoreOptions = {}): Promise<Float64Array> {
     this.#expectFree();
-    const { first, signal } = options;
-    return this.#client.call('score', { session: this.#handle, ids: [...ids], first }, { signal }).answer;
+    const { first, signal, onLogits } = options;
+    const reportsLogits = onLogits !== undefined;
+    return this.#client.call(
+      'score',
+      { session: this.#handle, ids: [...ids], first, reportsLogits },
+      { signal, onReport: ({ row, logits }) => onLogits?.(row, logits) },
+    ).answer;
   }
 
   async fork(): Promise<Session> {

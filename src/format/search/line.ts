@@ -1,0 +1,159 @@
+/**
+ * Scale and offset of a block whose values are offset + scale · code, codes 0…`largestCode`: looks for the least
+ * Σ weight · (value − offset − scale · code)².
+ *
+ * With the codes given both follow from two linear equations (weighted least squares). Codes are tried that spread the
+ * values over a little more or less than all of the range; the best are refined by rounding and solving in turn.
+ */
+
+import { type BlockRun, WeightedValues } from './weighted-values.ts';
+
+/** How many codes more or fewer than there are the range of values is spread over, as a share of them. */
+const trials: readonly number[] = [0, -0.16, -0.12, -0.08, -0.04, 0.04, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3];
+const mostRefinements = 4;
+
+export interface Line {
+  scale: number;
+  offset: number;
+}
+
+interface Trial extends Line {
+  error: number;
+}
+
+/** Hands the line of each block of `blockValues` to `write`, with where its values begin in the source. */
+export function searchLineBlocks(
+  largestCode: number,
+  blockValues: number,
+  run: BlockRun,
+  write: (line: Line, first: number, block: number) => void,
+): void {
+  const values = new WeightedValues(blockValues);
+  const line: Line = { scale: 0, offset: 0 };
+  for (let block = 0; block < run.blockCount; block++) {
+    values.load(run, block);
+    searchLine(values, 0, blockValues, largestCode, true, line);
+    write(line, run.sourceOffset + block * blockValues, block);
+  }
+}
+
+/**
+ * Leaves the best line found in `line`; its scale is not negative. With `mayRise` false the offset is at most zero, as
+ * formats want it that subtract a minimum.
+ */
+export function searchLine(
+  block: WeightedValues,
+  first: number,
+  count: number,
+  largestCode: number,
+  mayRise: boolean,
+  line: Line,
+): void {
+  const { values } = block;
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (let i = 0; i < count; i++) {
+    const value = values[first + i] ?? 0;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  if (!mayRise && low > 0) low = 0;
+  line.offset = low;
+  line.scale = 0;
+  if (!(high > low)) return;
+  const trial: Trial = { error: 0, scale: 0, offset: 0 };
+  let least = Number.POSITIVE_INFINITY;
+  const middle = (low + high) / 2;
+  for (const beyond of trials) {
+    // Spread about the middle, so that both ends are cut alike.
+    const scale = (high - low) / (largestCode * (1 + beyond));
+    const offset = mayRise || low < 0 ? middle - (scale * largestCode) / 2 : 0;
+    tryLine(block, first, count, largestCode, mayRise, scale, Math.min(offset, mayRise ? offset : 0), trial);
+    if (trial.error < least) {
+      least = trial.error;
+      line.scale = trial.scale;
+      line.offset = trial.offset;
+    }
+    // And from the low end, which zero often is.
+    tryLine(block, first, count, largestCode, mayRise, scale, low, trial);
+    if (trial.error < least) {
+      least = trial.error;
+      line.scale = trial.scale;
+      line.offset = trial.offset;
+    }
+  }
+  for (let round = 0; round < mostRefinements; round++) {
+    tryLine(block, first, count, largestCode, mayRise, line.scale, line.offset, trial);
+    if (!(trial.error < least)) break;
+    least = trial.error;
+    line.scale = trial.scale;
+    line.offset = trial.offset;
+  }
+}
+
+/** The codes that a line gives, and the line that is best for those, with what error it leaves. */
+function tryLine(
+  { values, weights }: WeightedValues,
+  first: number,
+  count: number,
+  largestCode: number,
+  mayRise: boolean,
+  scale: number,
+  offset: number,
+  trial: Trial,
+): void {
+  const inverse = 1 / scale;
+  let [sumW, sumV, sumVV, sumC, sumCC, sumCV] = [0, 0, 0, 0, 0, 0];
+  for (let i = 0; i < count; i++) {
+    const value = values[first + i] ?? 0;
+    const weight = weights[first + i] ?? 0;
+    const place = (value - offset) * inverse + 0.5;
+    const code = place <= 0 ? 0 : place >= largestCode ? largestCode : place | 0;
+    const weightedCode = weight * code;
+    const weightedValue = weight * value;
+    sumW += weight;
+    sumV += weightedValue;
+    sumVV += weightedValue * value;
+    sumC += weightedCode;
+    sumCC += weightedCode * code;
+    sumCV += weightedCode * value;
+  }
+  const determinant = sumW * sumCC - sumC * sumC;
+  let [newScale, newOffset] = [scale, offset];
+  if (determinant > 0) {
+    newScale = (sumW * sumCV - sumC * sumV) / determinant;
+    newOffset = (sumCC * sumV - sumC * sumCV) / determinant;
+  }
+  if (!mayRise && newOffset > 0) {
+    newOffset = 0;
+    newScale = sumCC > 0 ? sumCV / sumCC : scale;
+  }
+  trial.scale = newScale;
+  trial.offset = newOffset;
+  trial.error =
+    sumVV -
+    2 * (newScale * sumCV + newOffset * sumV) +
+    newScale * newScale * sumCC +
+    2 * newScale * newOffset * sumC +
+    newOffset * newOffset * sumW;
+}
+
+/** Σ weight · (value − offset − scale · code)² with each value at its nearest code. */
+export function lineError(
+  { values, weights }: WeightedValues,
+  first: number,
+  count: number,
+  largestCode: number,
+  scale: number,
+  offset: number,
+): number {
+  const inverse = scale === 0 ? 0 : 1 / scale;
+  let sum = 0;
+  for (let i = 0; i < count; i++) {
+    const value = values[first + i] ?? 0;
+    const place = (value - offset) * inverse + 0.5;
+    const code = place <= 0 ? 0 : place >= largestCode ? largestCode : place | 0;
+    const error = value - offset - scale * code;
+    sum += (weights[first + i] ?? 0) * error * error;
+  }
+  return sum;
+}

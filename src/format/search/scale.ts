@@ -1,0 +1,110 @@
+/**
+ * The scale of a block whose values are scale · level: looks for the least Σ weight · (value − scale · level)².
+ *
+ * With the levels given the best scale is Σ w v l / Σ w l² (least squares), which takes (Σ w v l)² / Σ w l² away of
+ * Σ w v². So scales are tried that lay the value of largest magnitude on or beside an end of the levels, the low one and
+ * the high one; the best is refined by rounding and solving in turn.
+ */
+import type { Levels } from './levels.ts';
+import { type BlockRun, WeightedValues } from './weighted-values.ts';
+
+/** How far beyond the end of the levels the largest value is laid, as a share of the end. */
+const trials: readonly number[] = [0, -0.12, -0.08, -0.04, 0.04, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3];
+const mostRefinements = 4;
+
+/** What one scale comes to; reused from trial to trial. */
+interface Trial {
+  gain: number;
+  scale: number;
+}
+
+/** Hands the scale of each block of `blockValues` to `write`, with where its values begin in the source. */
+export function searchScaleBlocks(
+  levels: Levels,
+  blockValues: number,
+  run: BlockRun,
+  write: (scale: number, first: number, block: number) => void,
+): void {
+  const values = new WeightedValues(blockValues);
+  for (let block = 0; block < run.blockCount; block++) {
+    values.load(run, block);
+    write(searchScale(values, 0, blockValues, levels), run.sourceOffset + block * blockValues, block);
+  }
+}
+
+/** The best scale found for `count` values from `first` on; zero where all are zero. */
+export function searchScale(block: WeightedValues, first: number, count: number, levels: Levels): number {
+  const { values } = block;
+  let extreme = 0;
+  for (let i = 0; i < count; i++) {
+    const value = values[first + i] ?? 0;
+    if (Math.abs(value) > Math.abs(extreme)) extreme = value;
+  }
+  if (extreme === 0) return 0;
+  const trial: Trial = { gain: 0, scale: 0 };
+  let bestGain = -1;
+  let best = extreme / levels.lowest;
+  for (let side = 0; side < 2; side++) {
+    const end = side === 0 ? levels.lowest : levels.highest;
+    for (const beyond of trials) {
+      tryScale(block, first, count, levels, extreme / (end * (1 + beyond)), trial);
+      if (trial.gain > bestGain) {
+        bestGain = trial.gain;
+        best = trial.scale;
+      }
+    }
+  }
+  for (let round = 0; round < mostRefinements; round++) {
+    tryScale(block, first, count, levels, best, trial);
+    if (!(trial.gain > bestGain)) break;
+    bestGain = trial.gain;
+    best = trial.scale;
+  }
+  return best;
+}
+
+/** The levels that `scale` gives, and the scale that is best for those. */
+function tryScale(
+  { values, weights }: WeightedValues,
+  first: number,
+  count: number,
+  { lowest, resolution, nearest }: Levels,
+  scale: number,
+  trial: Trial,
+): void {
+  const inverse = resolution / scale;
+  const shift = 0.5 - lowest * resolution;
+  const top = nearest.length - 1;
+  let [products, squares] = [0, 0];
+  for (let i = 0; i < count; i++) {
+    const value = values[first + i] ?? 0;
+    const place = value * inverse + shift;
+    const level = nearest[place <= 0 ? 0 : place >= top ? top : place | 0] ?? 0;
+    const weighted = (weights[first + i] ?? 0) * level;
+    products += weighted * value;
+    squares += weighted * level;
+  }
+  trial.gain = squares > 0 ? (products * products) / squares : 0;
+  trial.scale = squares > 0 ? products / squares : scale;
+}
+
+/** Σ weight · (value − scale · level)² with each value at its nearest level. */
+export function scaleError(
+  { values, weights }: WeightedValues,
+  first: number,
+  count: number,
+  { lowest, resolution, nearest }: Levels,
+  scale: number,
+): number {
+  const inverse = scale === 0 ? 0 : resolution / scale;
+  const shift = 0.5 - lowest * resolution;
+  const top = nearest.length - 1;
+  let sum = 0;
+  for (let i = 0; i < count; i++) {
+    const value = values[first + i] ?? 0;
+    const place = value * inverse + shift;
+    const error = value - scale * (nearest[place <= 0 ? 0 : place >= top ? top : place | 0] ?? 0);
+    sum += (weights[first + i] ?? 0) * error * error;
+  }
+  return sum;
+}
