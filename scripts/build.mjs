@@ -30,6 +30,7 @@ const workerEntries = {
   'compute-worker': 'src/backend/wasm/compute-worker.ts',
   'engine-worker': 'src/engine/engine-worker.ts',
   'reader-worker': 'src/store/reader-worker.ts',
+  'encode-worker': 'src/quantize/encode-worker.ts',
 };
 
 const programEntries = { cli: 'apps/cli/main.ts' };

@@ -10,7 +10,12 @@ export type { GgufType } from './checkpoint/gguf-type.ts';
 export { copyOfMetadata, type GgufTensor, writeGguf } from './checkpoint/gguf-write.ts';
 export { containerNames, openCheckpoint } from './checkpoint/open.ts';
 export { identifyCheckpoint, onParts, steadyCheckpoint } from './checkpoint/same-file.ts';
-export type { CheckpointFile, CheckpointInput, OpenCheckpointOptions } from './checkpoint/source.ts';
+export {
+  type CheckpointFile,
+  type CheckpointInput,
+  type OpenCheckpointOptions,
+  openSource,
+} from './checkpoint/source.ts';
 export { spoolCheckpoint, storeCheckpoint, storedNames } from './checkpoint/spool.ts';
 
 /** Random access to bytes that may be remote. Implementations: local file, Blob, HTTP range, memory. */

@@ -4,6 +4,7 @@ import { addBenchCommand } from './command/bench.ts';
 import { addChatCommand } from './command/chat.ts';
 import { addInspectCommand } from './command/inspect.ts';
 import { addPerplexityCommand } from './command/perplexity.ts';
+import { addQuantizeCommand } from './command/quantize.ts';
 import { addRunCommand } from './command/run.ts';
 import { exitCodes, failureOf, stackOf } from './failure.ts';
 import { type Host, openProcessHost, type ProcessHost } from './host.ts';
@@ -16,6 +17,7 @@ const commands: readonly ((program: Command, host: Host) => void)[] = [
   addInspectCommand,
   addBenchCommand,
   addPerplexityCommand,
+  addQuantizeCommand,
 ];
 
 /** Runs one call; never throws. Returns the exit code. */

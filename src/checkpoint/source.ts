@@ -108,9 +108,10 @@ function inFolder(folder: string | URL, fileName: string): string | URL {
   return url;
 }
 
-async function openSource(
+/** Any file as bytes; the caller closes it. */
+export async function openSource(
   file: CheckpointFile,
-  options: OpenCheckpointOptions & { readonly readsOn: boolean },
+  options: OpenCheckpointOptions & { readonly readsOn?: boolean } = {},
 ): Promise<ByteSource> {
   if (file instanceof Uint8Array) return memorySource(file);
   const location = locate(file);

@@ -35,21 +35,10 @@ export class WeightedValues {
       squares += value * value;
     }
     const variance = squares / count;
-    const mode = globalThis.process?.env.WMODE ?? 'sqrt';
     for (let i = 0; i < count; i++) {
       const value = values[i] ?? 0;
       const own = importance ? (importance[firstImportance + i] ?? 0) : 1;
-      const m =
-        mode === 'even'
-          ? 1
-          : mode === 'sqrt'
-            ? Math.sqrt(variance + value * value)
-            : mode === 'abs'
-              ? Math.abs(value) + 1e-30
-              : mode === 'avabs'
-                ? Math.sqrt(variance) + Math.abs(value)
-                : value * value + 1e-30;
-      weights[i] = own * m;
+      weights[i] = own * Math.sqrt(variance + value * value);
     }
   }
 }
