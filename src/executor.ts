@@ -3,6 +3,7 @@
  * that the wanted result needs, and reads the result back. Steps of several sessions run in order of arrival; each
  * changes its sequences only when its turn comes, and not at all when it fails.
  */
+import type { Value } from './graph.ts';
 import type { CacheMoveRow, Sequence } from './kv-cache.ts';
 
 export { type ExecutorOptions, openExecutor, workspaceBytes } from './executor/open.ts';
@@ -75,6 +76,11 @@ export interface PlanExecutor extends Executor {
   readonly maxRows: number;
   /** Bytes held for activations and the step block. */
   readonly arenaBytes: number;
+  /**
+   * `[rows, width]` of a value that the plan observes, as the latest pass left it: to be asked for before the next step,
+   * after a step of one pass. Throws `internal` for a value that is not kept.
+   */
+  observed(value: Value): Promise<Float32Array | Float64Array>;
   /** Stops the running step, refuses those that wait (`aborted`), and resolves once everything is freed. */
   close(): Promise<void>;
 }

@@ -10,6 +10,7 @@ export {
   type FormatChoice,
   recipeByName,
 } from './quantize/choose-formats.ts';
+export { type CollectOptions, collectImportance } from './quantize/collect-importance.ts';
 export { readImatrix, writeImatrix } from './quantize/imatrix-file.ts';
 export { Importance, type ImportanceEntry, type ImportanceFile } from './quantize/importance.ts';
 export {

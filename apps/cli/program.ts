@@ -1,6 +1,7 @@
 /** The commands, and how a call of the command line ends. */
 import { Command } from 'commander';
 import { addBenchCommand } from './command/bench.ts';
+import { addCalibrateCommand } from './command/calibrate.ts';
 import { addChatCommand } from './command/chat.ts';
 import { addInspectCommand } from './command/inspect.ts';
 import { addPerplexityCommand } from './command/perplexity.ts';
@@ -18,6 +19,7 @@ const commands: readonly ((program: Command, host: Host) => void)[] = [
   addBenchCommand,
   addPerplexityCommand,
   addQuantizeCommand,
+  addCalibrateCommand,
 ];
 
 /** Runs one call; never throws. Returns the exit code. */

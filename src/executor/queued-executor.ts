@@ -2,6 +2,7 @@
 import type { Backend, Region, StepBlock } from '../backend.ts';
 import { known } from '../base/error.ts';
 import type { PlanExecutor, RunOptions, Step, StepResult } from '../executor.ts';
+import type { Value } from '../graph.ts';
 import type { CacheMoveRow, KvCache } from '../kv-cache.ts';
 import type { Plan } from '../plan.ts';
 import type { Weights } from '../weights.ts';
@@ -176,6 +177,10 @@ export class QueuedExecutor implements PlanExecutor {
     } finally {
       this.#queue.leave();
     }
+  }
+
+  observed(value: Value): Promise<Float32Array | Float64Array> {
+    return this.#results.observed(value, this.#passes.symbols);
   }
 
   close(): Promise<void> {

@@ -2,6 +2,7 @@
 import type { Backend, Region } from '../backend.ts';
 import { known } from '../base/error.ts';
 import type { RunOptions, Step } from '../executor.ts';
+import type { Value } from '../graph.ts';
 import type { Sequence } from '../kv-cache.ts';
 import type { Operand, Plan } from '../plan.ts';
 import { evaluateDim } from '../tensor.ts';
@@ -85,6 +86,20 @@ export class StepResults {
     }
     this.#passing.resize(count * size);
     return this.#copy(this.#plan.logits, symbols, this.#passing.bytes(0, count * size));
+  }
+
+  /** A value that is kept to the end of a pass, as a fresh copy. */
+  async observed(value: Value, symbols: readonly number[]): Promise<Numbers> {
+    const { form } = this.#plan.logits;
+    const operand = this.#plan.buffers.find((buffer) => buffer.value === value && buffer.form === form);
+    const copy = new NumberBuffer(form);
+    copy.resize(value.type.shape.reduce<number>((product, dim) => product * evaluateDim(dim, symbols), 1));
+    await this.#copy(
+      known(operand, `observed value ${value.name}`),
+      symbols,
+      copy.bytes(0, copy.values.length),
+    );
+    return copy.values;
   }
 
   #deliver(run: RunningStep, { place: first, count }: Passes): Promise<void> | undefined {

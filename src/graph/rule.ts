@@ -36,6 +36,8 @@ export interface OpRule<O> {
   readonly readsStep: boolean;
   /** What a cache-writing operation keeps of each row; its output then stands for the state of that cache. */
   cacheSpec?(operation: O): CacheSpec;
+  /** Operands of a product by a weight: what is multiplied, by what, and of a product by chosen experts the routes. */
+  readonly product?: { readonly input: number; readonly weight: number; readonly routes?: number };
   /** Operand, a weight, of which a row of the step reads one row alone: that of its token; undefined where there is none. */
   gathers?(operation: O): number | undefined;
   /** Positions it knows, from 0 on; undefined where it takes any. */

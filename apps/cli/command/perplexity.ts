@@ -6,6 +6,7 @@ import type { Host } from '../host.ts';
 import { addModelOptions, loadModel, type ModelFlags } from '../model-options.ts';
 import { wholeNumber } from '../option-values.ts';
 import { openProgressBar } from '../progress-bar.ts';
+import { cutWindows } from '../text-windows.ts';
 import { readTextFile } from '../whole-file.ts';
 
 interface PerplexityFlags extends ModelFlags {
@@ -48,11 +49,12 @@ async function perplexity(model: string, flags: PerplexityFlags, host: Host): Pr
       `A window of ${context} tokens has nothing to score; take at least 4`,
     );
   await using loaded = await loadModel(model, { ...flags, context }, host);
-  const windows = await cutWindows(loaded.engine, text, context, flags.file);
-  const wanted = windows.slice(0, flags.windows);
+  const { engine } = loaded;
+  const cut = await cutWindows((part, options) => engine.tokenize(part, options), text, context, flags.file);
+  const wanted = cut.slice(0, flags.windows);
   const result = flags.against
-    ? await compare(loaded.engine, flags.against, wanted, { ...flags, context }, host)
-    : await scoreAlone(loaded.engine, wanted, host);
+    ? await compare(engine, flags.against, wanted, { ...flags, context }, host)
+    : await scoreAlone(engine, wanted, host);
   if (flags.json) await host.write(`${JSON.stringify({ ...result, context })}\n`);
   else await host.write(`${describe(result, wanted.length, context)}\n`);
 }
@@ -139,23 +141,4 @@ async function scoreWindows(
   }
   bar.clear();
   return { perplexity: perplexityOf(-1), first: perplexityOf(0), tokens };
-}
-
-/** Whole windows of the text's tokens; the vocabulary's BOS stands at the beginning of each. */
-async function cutWindows(engine: Engine, text: string, context: number, file: string): Promise<number[][]> {
-  const ids = await engine.tokenize(text, { addSpecial: true });
-  const [begin] = await engine.tokenize('', { addSpecial: true });
-  const windows: number[][] = [];
-  for (let start = 0; start + context <= ids.length; start += context) {
-    const window = ids.slice(start, start + context);
-    if (begin !== undefined && ids[0] === begin) window[0] = begin;
-    windows.push(window);
-  }
-  if (windows.length === 0) {
-    throw new NearfieldError(
-      'bad-argument',
-      `${file} has ${ids.length} tokens, fewer than a window of ${context}; give a longer text or a smaller --context`,
-    );
-  }
-  return windows;
 }

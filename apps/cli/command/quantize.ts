@@ -83,7 +83,9 @@ function addTensorType(
 async function listRecipes({ json }: QuantizeFlags, host: Host): Promise<void> {
   const recipes = allRecipes();
   if (json) return host.write(`${JSON.stringify({ recipes })}\n`);
-  const labels = recipes.map(({ name, aliases = [], about }) => [[name, ...aliases].join(', '), about] as const);
+  const labels = recipes.map(
+    ({ name, aliases = [], about }) => [[name, ...aliases].join(', '), about] as const,
+  );
   await host.write(labelledLines(labels));
 }
 

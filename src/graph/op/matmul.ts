@@ -9,6 +9,7 @@ export interface Matmul {
 export const matmul: OpRule<Matmul> = {
   op: 'matmul',
   readsStep: false,
+  product: { input: 0, weight: 1 },
   infer(_, operands) {
     const [input, weight] = [operandOf(operands, 0, 'matmul'), operandOf(operands, 1, 'matmul')];
     expectDim(weight.shape[1], input.shape[1] ?? 0, 'matmul', weight);
