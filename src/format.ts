@@ -20,6 +20,7 @@ import { iq3_s } from './format/iq3-s.ts';
 import { iq3_xxs } from './format/iq3-xxs.ts';
 import { iq4_nl } from './format/iq4-nl.ts';
 import { iq4_xs } from './format/iq4-xs.ts';
+import type { Ladder } from './format/ladder.ts';
 import { mxfp4 } from './format/mxfp4.ts';
 import { nvfp4 } from './format/nvfp4.ts';
 import { q1_0 } from './format/q1-0.ts';
@@ -86,10 +87,13 @@ export interface NumberFormat {
   readonly grid?: Grid;
   /** How a device takes blocks of this format as groups of E0M4; where 16 evenly spaced levels allow it. */
   readonly e0m4?: E0m4Reading;
+  /** Of formats whose blocks have evenly spaced levels: how a caller chooses the codes itself. */
+  readonly ladder?: Ladder;
 }
 
 export type { E0m4Groups, E0m4Reading } from './format/e0m4-reading.ts';
 export type { Grid } from './format/grid.ts';
+export type { Ladder } from './format/ladder.ts';
 
 export const formats: readonly NumberFormat[] = [
   f32,

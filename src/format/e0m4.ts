@@ -3,6 +3,7 @@ import { halfFromFloat, readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
 import { closeFit, type E0m4Fit, middleLevel, weigh } from './e0m4-fit.ts';
 import { largest, smallest } from './extremes.ts';
+import { nibbleLadder } from './ladder.ts';
 
 // Byte 0: scale s, half. Byte 2: bias b, half. From byte 4 on 16 bytes for every 32 values: byte j holds value j in its low and
 // value j + 16 in its high four bits. Value: s · (1 + code/16) + b.
@@ -64,6 +65,11 @@ function e0m4(groupValues: 32 | 64 | 128): NumberFormat {
         writeGroup(source, first, groupValues, fit, target, targetOffset + block * blockBytes);
       }
     },
+
+    ladder: nibbleLadder(headBytes, (source, at) => {
+      const step = readHalf(source, at) / 16;
+      return { origin: 16 * step + readHalf(source, at + 2), step };
+    }),
 
     e0m4: {
       groupValues,

@@ -2,6 +2,7 @@
 import { halfFromFloat, readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
 import { signedExtreme } from './extremes.ts';
+import { nibbleLadder } from './ladder.ts';
 import { integerLevels } from './search/levels.ts';
 import { searchScaleBlocks } from './search/scale.ts';
 
@@ -61,6 +62,11 @@ export const q4_0: NumberFormat = {
       writeBlock(source, first, scale, target, targetOffset + block * blockBytes);
     });
   },
+
+  ladder: nibbleLadder(2, (source, at) => {
+    const step = readHalf(source, at);
+    return { origin: -8 * step, step };
+  }),
 };
 
 function writeBlock(

@@ -3,6 +3,7 @@ import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
 import { putAffineGroup } from './e0m4-reading.ts';
 import { largest, smallest } from './extremes.ts';
+import { nibbleLadder } from './ladder.ts';
 import { type Line, searchLineBlocks } from './search/line.ts';
 
 // Byte 0: scale d, half. Byte 2: minimum m, half. Bytes 4…19: byte 4 + j holds value j in its low and value j + 16 in
@@ -61,6 +62,8 @@ export const q4_1: NumberFormat = {
       writeBlock(source, first, line, target, targetOffset + block * blockBytes);
     });
   },
+
+  ladder: nibbleLadder(4, (source, at) => ({ origin: readHalf(source, at + 2), step: readHalf(source, at) })),
 };
 
 function writeBlock(

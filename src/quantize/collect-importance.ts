@@ -1,134 +1,43 @@
-/** Runs a calibration text through a model and sums what comes to its weight matrices. */
-import { openModel } from '../architecture.ts';
-import { type BackendName, openBackend } from '../backend.ts';
-import { Cleanup } from '../base/cleanup.ts';
-import { known, NearfieldError } from '../base/error.ts';
+/** Sums of squares of what comes to a model's weight matrices while it reads a calibration text. */
+import { known } from '../base/error.ts';
 import type { Checkpoint } from '../checkpoint.ts';
-import { openExecutor, type PlanExecutor } from '../executor.ts';
-import { type GraphNode, ruleOf, type Value } from '../graph.ts';
-import { openKvCache, type Sequence } from '../kv-cache.ts';
-import { makePlan } from '../plan.ts';
-import { loadWeights, openBudget } from '../weights.ts';
+import {
+  type CalibrationOptions,
+  type Numbers,
+  type ObservedRows,
+  type Product,
+  runCalibration,
+} from './calibration-run.ts';
 import type { ImportanceEntry, ImportanceFile } from './importance.ts';
 
-export interface CollectOptions {
-  /** Token ids; each window begins with an empty context. */
-  readonly windows: readonly (readonly number[])[];
+export interface CollectOptions extends CalibrationOptions {
   /** Name of the text, for the file. */
   readonly dataset: string;
-  readonly backend?: BackendName;
-  readonly threads?: number | undefined;
-  readonly memoryBudget?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: (doneWindows: number, totalWindows: number) => void;
 }
 
-/** Rows of one pass: what every product reads is kept for so many. */
-const rowsAtOnce = 128;
-
-/**
- * Importances for every matrix inside the layers (not of the embedding and the head). The model is held in one memory;
- * throws `out-of-budget` where it does not fit, `bad-file` where an activation is no finite number.
- */
+/** Importances for every matrix inside the layers (not of the embedding and the head). Throws as `runCalibration`. */
 export async function collectImportance(
   checkpoint: Checkpoint,
   options: CollectOptions,
 ): Promise<ImportanceFile> {
-  const { windows, backend: name = 'wasm', threads, signal, onProgress } = options;
-  const opened = new Cleanup();
-  try {
-    const model = await openModel(checkpoint, signal);
-    const backend = opened.add(await openBackend(name, threads === undefined ? {} : { threads }), (machine) =>
-      machine.close(),
-    );
-    const budget = openBudget(options.memoryBudget);
-    const graph = model.build({ maxRows: rowsAtOnce, maxSelected: 1 });
-    const products = graph.nodes.flatMap((node) => productOf(node) ?? []);
-    const observed = [
-      ...new Set(products.flatMap(({ input, routes }) => (routes ? [input, routes] : [input]))),
-    ];
-    const plan = makePlan(graph, backend.describe(), { observed });
-    const load = loadWeights({
-      weights: plan.graph.weights,
-      checkpoint,
-      backend,
-      budget,
-      ...(signal ? { signal } : {}),
-    });
-    const weights = opened.add(await load, (packed) => packed.close());
-    const contextLength = Math.max(1, ...windows.map((ids) => ids.length));
-    const cache = opened.add(openKvCache({ backend, layout: plan.cache, contextLength, budget }), (pages) =>
-      pages.close(),
-    );
-    const executor = opened.add(openExecutor({ backend, plan, weights, cache, budget }), (steps) =>
-      steps.close(),
-    );
-    const sums = new Map(products.map((product) => [product.tensor, new ColumnSums(product)]));
-    for (const [index, ids] of windows.entries()) {
-      const sequence = cache.openSequence();
-      try {
-        await feed(executor, sequence, ids, signal, async () => {
-          const values = new Map<Value, Numbers>();
-          for (const value of observed) values.set(value, await executor.observed(value));
-          for (const sum of sums.values()) sum.add(values);
-        });
-      } finally {
-        sequence.close();
-      }
-      onProgress?.(index + 1, windows.length);
-    }
-    const entries = new Map([...sums].map(([tensor, sum]) => [tensor, sum.entry()]));
-    const chunkSize = Math.max(0, ...windows.map((ids) => ids.length));
-    return { entries, datasets: [options.dataset], chunkCount: windows.length, chunkSize };
-  } finally {
-    await opened.close();
-  }
-}
-
-/** Computes a chain of rows, `rowsAtOnce` at a time. */
-async function feed(
-  executor: PlanExecutor,
-  sequence: Sequence,
-  ids: readonly number[],
-  signal: AbortSignal | undefined,
-  afterPass: () => Promise<void>,
-): Promise<void> {
-  for (let start = 0; start < ids.length; start += rowsAtOnce) {
-    const rows = ids.slice(start, start + rowsAtOnce).map((token, index) => ({
-      sequence,
-      token,
-      position: start + index,
-      parent: index === 0 ? start - 1 : { row: index - 1 },
-    }));
-    const { cacheRows } = await executor.run({ rows, select: { kind: 'nothing' } }, signal ? { signal } : {});
-    await afterPass();
-    await executor.move(sequence.commit(cacheRows));
-  }
-}
-
-type Numbers = Float32Array | Float64Array;
-
-interface Product {
-  readonly tensor: string;
-  readonly input: Value;
-  /** Values of a row of the weight. */
-  readonly columns: number;
-  readonly matrices: number;
-  readonly routes: Value | undefined;
-}
-
-function productOf(node: GraphNode): Product | undefined {
-  const { product } = ruleOf(node.operation);
-  if (!product || node.layer === undefined) return undefined;
-  const weight = known(node.inputs[product.weight], 'weight');
-  if (weight.kind !== 'weight') return undefined;
-  const shape = weight.type.shape.map(Number);
+  const sums = new Map<string, ColumnSums>();
+  await runCalibration(
+    checkpoint,
+    options,
+    (products) => {
+      for (const product of products) sums.set(product.tensor, new ColumnSums(product));
+      return products;
+    },
+    (rows) => {
+      for (const sum of sums.values()) sum.add(rows);
+    },
+  );
+  const { windows, dataset } = options;
   return {
-    tensor: weight.name,
-    input: known(node.inputs[product.input], 'input'),
-    columns: shape.at(-1) ?? 0,
-    matrices: shape.length > 2 ? (shape[0] ?? 1) : 1,
-    routes: product.routes === undefined ? undefined : node.inputs[product.routes],
+    entries: new Map([...sums].map(([tensor, sum]) => [tensor, sum.entry()])),
+    datasets: [dataset],
+    chunkCount: windows.length,
+    chunkSize: Math.max(0, ...windows.map((ids) => ids.length)),
   };
 }
 
@@ -144,20 +53,13 @@ class ColumnSums {
     this.#counts = new Float64Array(product.matrices);
   }
 
-  add(values: ReadonlyMap<Value, Numbers>): void {
-    const { input, routes, columns, tensor } = this.#product;
-    const x = known(values.get(input), 'observed input');
-    if (!x.every(Number.isFinite)) {
-      throw new NearfieldError(
-        'bad-file',
-        `What comes to ${tensor} is no finite number: the model is damaged`,
-      );
-    }
-    if (routes) this.#addRouted(x, known(values.get(routes), 'observed routes'));
+  add(rows: ObservedRows): void {
+    const { input, routes, columns } = this.#product;
+    const x = known(rows.get(input), 'observed input');
+    if (routes) this.#addRouted(x, known(rows.get(routes), 'observed routes'));
     else for (let start = 0; start < x.length; start += columns) this.#addRow(0, x, start);
   }
 
-  /** Routes are [T, 2 · used], the chosen experts' numbers first; x is [T, columns] or a part for each of them. */
   #addRouted(x: Numbers, routes: Numbers): void {
     const { routes: value, input, columns } = this.#product;
     const used = Number(value?.type.shape[1]) / 2;

@@ -1,6 +1,7 @@
 /** One piece of work: some rows of a tensor from one format into another, checked and measured. */
 import { NearfieldError } from '../base/error.ts';
 import { decodeRow, encodeRowClosely, formatByName, rowBytes } from '../format.ts';
+import { encodeRowWithFeedback } from './error-feedback.ts';
 
 export interface Piece {
   /** For messages. */
@@ -15,6 +16,8 @@ export interface Piece {
   readonly target: Uint8Array;
   /** One number for each value of a row. */
   readonly importance: Float32Array | undefined;
+  /** Makes good what earlier values of a row lost (error-feedback.ts); only for formats with a ladder. */
+  readonly feedback: Float32Array | undefined;
 }
 
 export interface PieceError {
@@ -26,7 +29,7 @@ export interface PieceError {
 
 /** Fills `target`. Throws `bad-file` for a value that is no finite number, `bad-argument` for one that the target cannot hold. */
 export function encodePiece(piece: Piece): PieceError {
-  const { rowCount, rowValues, source, target, importance } = piece;
+  const { rowCount, rowValues, source, target, importance, feedback } = piece;
   const [from, to] = [formatByName(piece.sourceFormat), formatByName(piece.targetFormat)];
   const [sourceRow, targetRow] = [rowBytes(from, rowValues), rowBytes(to, rowValues)];
   const [values, written] = [new Float32Array(rowValues), new Float32Array(rowValues)];
@@ -36,6 +39,8 @@ export function encodePiece(piece: Piece): PieceError {
     expectFinite(values, piece, row, 'bad-file', 'no finite number; the model is damaged');
     if (from === to) {
       target.set(source.subarray(row * sourceRow, (row + 1) * sourceRow), row * targetRow);
+    } else if (feedback) {
+      encodeRowWithFeedback(to, values, target, row * targetRow, feedback, importance);
     } else {
       encodeRowClosely(to, values, 0, target, row * targetRow, rowValues, importance);
     }

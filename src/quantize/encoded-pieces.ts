@@ -6,6 +6,7 @@ import { canShareMemory } from '../base/platform.ts';
 import type { Checkpoint } from '../checkpoint.ts';
 import { rowBytes } from '../format.ts';
 import type { ChosenFormat } from './choose-formats.ts';
+import type { FeedbackCollector } from './collect-feedback.ts';
 import type { PieceError } from './encode-piece.ts';
 import type { EncodeThreads } from './encode-threads.ts';
 import type { Importance } from './importance.ts';
@@ -26,6 +27,7 @@ export interface EncodeRun {
   readonly tensors: readonly ChosenFormat[];
   readonly threads: EncodeThreads;
   readonly importance: Importance | undefined;
+  readonly feedback: FeedbackCollector | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -76,7 +78,7 @@ function* plannedPieces(tensors: readonly ChosenFormat[]): Generator<PlannedPiec
 }
 
 async function encode(
-  { checkpoint, threads, importance, signal }: EncodeRun,
+  { checkpoint, threads, importance, feedback, signal }: EncodeRun,
   { tensor, firstRow, rowCount, rowValues }: PlannedPiece,
   slot: Slot,
   reads: Turns,
@@ -85,13 +87,17 @@ async function encode(
   const sourceRow = rowBytes(entry.format, rowValues);
   const source = slot.source(rowCount * sourceRow);
   const target = slot.target(rowCount * rowBytes(format, rowValues));
-  await reads.next(() => checkpoint.read(entry, firstRow * sourceRow, source, signal));
+  const factor = await reads.next(async () => {
+    await checkpoint.read(entry, firstRow * sourceRow, source, signal);
+    return format === entry.format ? undefined : feedback?.of(entry.name);
+  });
   const matrix = Math.floor(firstRow / (entry.shape.at(-2) ?? 1));
   const error = await threads.encode({
     ...{ tensor: entry.name, firstRow, rowCount, rowValues, source, target },
     sourceFormat: entry.format.name,
     targetFormat: format.name,
     importance: importance?.of(entry.name, matrix, rowValues),
+    feedback: factor,
   });
   return { tensor, bytes: target, sourceBytes: source.byteLength, ...error };
 }
@@ -120,7 +126,7 @@ function bytes(byteLength: number): Uint8Array {
 class Turns {
   #last: Promise<unknown> = Promise.resolve();
 
-  next(work: () => Promise<void>): Promise<void> {
+  next<Result>(work: () => Promise<Result>): Promise<Result> {
     const turn = this.#last.then(work);
     this.#last = turn.catch(() => {});
     return turn;

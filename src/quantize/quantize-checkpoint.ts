@@ -10,7 +10,9 @@ import {
   type GgufValue,
   writeGguf,
 } from '../checkpoint.ts';
+import { formats } from '../format.ts';
 import { type ChooseOptions, chooseFormats, type FormatChoice } from './choose-formats.ts';
+import { FeedbackCollector, type FeedbackOptions } from './collect-feedback.ts';
 import { openEncodeThreads } from './encode-threads.ts';
 import { type EncodedPiece, encodedPieces } from './encoded-pieces.ts';
 import { Importance, type ImportanceFile } from './importance.ts';
@@ -19,6 +21,8 @@ import type { Recipe } from './recipes.ts';
 export interface QuantizeOptions extends Omit<ChooseOptions, 'hasImatrix'> {
   readonly recipe: Recipe;
   readonly imatrix?: { readonly name: string; readonly content: ImportanceFile } | undefined;
+  /** A calibration text as windows of token ids: matrices of formats with even levels are rounded with error feedback. */
+  readonly feedback?: FeedbackOptions | undefined;
   /** All processors, at most 16, and one for every few megabytes. */
   readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -72,7 +76,15 @@ export async function quantizeCheckpoint(
   try {
     const sink = typeof output === 'string' ? await fileSink(output) : output;
     const account = new Account();
-    const pieces = encodedPieces({ checkpoint, tensors: choice.tensors, threads, importance, signal });
+    const feedback = options.feedback && openFeedback(checkpoint, choice, options.feedback);
+    const pieces = encodedPieces({
+      checkpoint,
+      tensors: choice.tensors,
+      threads,
+      importance,
+      feedback,
+      signal,
+    });
     let doneBytes = 0;
     const take = (piece: EncodedPiece): void => {
       account.add(piece);
@@ -99,6 +111,23 @@ export async function quantizeCheckpoint(
 function threadCount(wanted: number | undefined, sourceBytes: number): number {
   if (wanted !== undefined) return wanted;
   return Math.max(1, Math.min(processorCount(), mostThreads, Math.floor(sourceBytes / bytesPerThread)));
+}
+
+/** Throws `bad-argument` where no matrix inside the layers gets a format with even levels. */
+function openFeedback(
+  checkpoint: Checkpoint,
+  { tensors }: FormatChoice,
+  options: FeedbackOptions,
+): FeedbackCollector {
+  const wanted = tensors
+    .filter(({ entry, format }) => format.ladder && format !== entry.format && entry.name.startsWith('blk.'))
+    .map(({ entry }) => entry.name);
+  if (wanted.length > 0) return new FeedbackCollector(checkpoint, wanted, options);
+  const names = formats.filter(({ ladder }) => ladder).map(({ name }) => name);
+  throw new NearfieldError(
+    'bad-argument',
+    `Error feedback is for formats with even levels: ${names.join(', ')}`,
+  );
 }
 
 /** The next pieces of the stream, as many as make up `byteLength`. */

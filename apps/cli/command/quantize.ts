@@ -3,26 +3,34 @@ import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { printBytes } from '../../../src/base/print-bytes.ts';
-import { openCheckpoint } from '../../../src/checkpoint.ts';
+import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint.ts';
 import {
   allRecipes,
   type ChooseOptions,
   chooseFormats,
   type FormatChoice,
+  type QuantizeOptions,
   type QuantizeReport,
   quantizeCheckpoint,
   readImatrix,
   recipeByName,
 } from '../../../src/quantize.ts';
+import { openTokenizer } from '../../../src/tokenizer.ts';
 import { UsageError } from '../failure.ts';
 import type { Host } from '../host.ts';
 import { wholeNumber } from '../option-values.ts';
 import { openProgressBar } from '../progress-bar.ts';
 import { labelledLines, textTable } from '../text-table.ts';
+import { cutWindows } from '../text-windows.ts';
+import { readTextFile } from '../whole-file.ts';
 
 interface QuantizeFlags {
   readonly to?: string;
   readonly imatrix?: string;
+  readonly gptq?: boolean;
+  readonly file?: string;
+  readonly context: number;
+  readonly windows: number;
   readonly pure?: boolean;
   readonly headType?: string;
   readonly embeddingType?: string;
@@ -43,6 +51,13 @@ export function addQuantizeCommand(program: Command, host: Host): void {
     .option('--to <format>', 'a recipe or format: q4_k_m, q8_0, f16 …')
     .option('--list', 'list what --to takes')
     .option('--imatrix <file>', "importance of the columns, from `calibrate` or llama.cpp's tool")
+    .option(
+      '--gptq',
+      'round with error feedback on the text -f: slow, for formats with even levels (e0m4_32, q4_0 …)',
+    )
+    .option('-f, --file <path>', 'the calibration text of --gptq')
+    .option('--context <tokens>', 'tokens in a window of it', wholeNumber({ least: 2 }), 512)
+    .option('--windows <count>', 'take so many windows of it', wholeNumber({ least: 1 }), 128)
     .option('--pure', 'one format for all matrices')
     .option('--head-type <format>', 'format of the output head (also where it shares the embedding)')
     .option('--embedding-type <format>', 'format of the token embedding')
@@ -122,6 +137,7 @@ async function quantize(
       recipe,
       signal,
       threads: flags.threads,
+      feedback: flags.gptq ? await feedbackOf(checkpoint, flags, host) : undefined,
       imatrix: imatrix && { name: basename(flags.imatrix ?? ''), content: imatrix },
       onProgress: (done, total, tensor) =>
         bar.update('quantizing', done, total, `${printBytes(done)} of ${printBytes(total)}, ${tensor}`),
@@ -137,6 +153,19 @@ async function quantize(
     bar.clear();
     await checkpoint.close();
   }
+}
+
+/** The calibration text as the model's tokens. */
+async function feedbackOf(
+  { metadata }: Checkpoint,
+  { file, context, windows, threads }: QuantizeFlags,
+  { signal }: Host,
+): Promise<QuantizeOptions['feedback']> {
+  if (file === undefined) throw new UsageError('--gptq wants a calibration text: -f FILE');
+  const tokenizer = openTokenizer(metadata);
+  const text = await readTextFile(file);
+  const cut = await cutWindows((part, options) => tokenizer.encode(part, options), text, context, file);
+  return { windows: cut.slice(0, windows), threads, signal };
 }
 
 function describe(out: string, recipe: string, report: QuantizeReport): string {
