@@ -7,9 +7,10 @@
  *   --windows 50            of each text
  *   --context 256           tokens in a window; the second half is scored
  *   --threads 2
+ *   --results FILE          keeps what was measured there, row by row; a later call goes on where this one ended
  *   --write                 puts the table into docs/quantization.md
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -32,6 +33,7 @@ const { values: flags, positionals } = parseArgs({
     windows: { type: 'string', default: '50' },
     context: { type: 'string', default: '256' },
     threads: { type: 'string', default: '2' },
+    results: { type: 'string' },
     write: { type: 'boolean', default: false },
   },
 });
@@ -45,11 +47,12 @@ const say = (line: string): void => void process.stderr.write(`${line}\n`);
 try {
   const scale = { windows: Number(flags.windows), context: Number(flags.context), threads };
   const truth = await openTruth(source, flags.file, scale);
-  const names = flags.recipes?.split(',') ?? allRecipes().map(({ name }) => name);
+  const places = allRecipes().map(({ name }) => name);
+  const names = flags.recipes?.split(',') ?? places;
   const content = flags.imatrix === undefined ? undefined : await readImatrix(flags.imatrix);
   const imatrix = content && { name: basename(flags.imatrix ?? ''), content };
-  const rows: QuantizationRow[] = [];
-  for (const name of names) {
+  const rows = flags.results === undefined ? [] : readRows(flags.results);
+  for (const name of names.filter((one) => !rows.some((row) => row.name === one))) {
     const path = join(folder, `${name}.gguf`);
     const checkpoint = await openCheckpoint(source);
     const { bitsPerWeight, elapsedMs } = await quantizeCheckpoint(checkpoint, path, {
@@ -60,11 +63,17 @@ try {
     await rm(path);
     const theirs = await measureTheirs(name);
     rows.push({ name, bitsPerWeight, encodeMs: elapsedMs, ours, theirs });
+    if (flags.results !== undefined) writeFileSync(flags.results, JSON.stringify(rows));
     say(`${name}: KL ${ours.meanKl.toFixed(5)}${theirs ? `, llama.cpp's ${theirs.meanKl.toFixed(5)}` : ''}`);
   }
+  rows.sort((a, b) => places.indexOf(a.name) - places.indexOf(b.name));
   const table = quantizationTable(rows, { truth, source, machine: describeMachine(), threads });
   if (flags.write) writeMarkedSection(document, 'quantization', table);
   else process.stdout.write(table);
+
+  function readRows(path: string): QuantizationRow[] {
+    return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as QuantizationRow[]) : [];
+  }
 
   async function measureTheirs(name: string): Promise<Quality | undefined> {
     const path = `${flags.theirs}${name}.gguf`;
