@@ -163,6 +163,46 @@ test('an importance matrix changes what it names, is written down, and must fit'
   });
 });
 
+test('error feedback lowers the error of what the calibration text brings', async () => {
+  const windows = [0, 1, 2].map((window) =>
+    Array.from({ length: 100 }, (_, i) => (i * 37 + 11 * window) % 280),
+  );
+  const feedback = { windows, backend: 'reference' } as const;
+  const name = 'blk.0.attn_q.weight';
+  const [plain, fed, together, source] = [
+    await quantized(tiny, 'q4_0'),
+    await quantized(tiny, 'q4_0', { feedback }),
+    // As little room as can be: a run of the text for each input.
+    await quantized(tiny, 'q4_0', { feedback: { ...feedback, covarianceBytes: 1 }, threads: 2 }),
+    await openCheckpoint(tiny),
+  ];
+  assert.deepEqual(await fileOf(together), await fileOf(fed));
+  assert.deepEqual(await bytesOf(fed, 'output.weight'), await bytesOf(plain, 'output.weight'));
+  const [truth, embedding] = [await valuesOf(source, name), await valuesOf(source, 'token_embd.weight')];
+  const norm = await valuesOf(source, 'blk.0.attn_norm.weight');
+  const errorOf = async (checkpoint: Checkpoint): Promise<number> => {
+    const values = await valuesOf(checkpoint, name);
+    let sum = 0;
+    for (const id of windows.flat()) {
+      for (let row = 0; row < 64; row++) {
+        let product = 0;
+        for (let i = 0; i < 64; i++) {
+          const input = (embedding[id * 64 + i] ?? 0) * (norm[i] ?? 0);
+          product += input * ((values[row * 64 + i] ?? 0) - (truth[row * 64 + i] ?? 0));
+        }
+        sum += product * product;
+      }
+    }
+    return sum;
+  };
+  const [before, after] = [await errorOf(plain), await errorOf(fed)];
+  assert.ok(after < 0.95 * before, `${after} with feedback, ${before} without`);
+  await assert.rejects(quantized(tiny, 'q8_0', { feedback }), {
+    code: 'bad-argument',
+    message: /even levels: q4_0/,
+  });
+});
+
 test('weights that are no finite numbers, or too large for halves, are refused by name', async () => {
   for (const [index, value] of [
     [130, Number.NaN],

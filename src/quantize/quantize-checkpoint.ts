@@ -148,7 +148,9 @@ async function* takeBytes(
 /** Metadata as llama.cpp's own tool writes them. */
 function metadataOf(checkpoint: Checkpoint, { recipe, imatrix }: QuantizeOptions): Map<string, GgufValue> {
   const metadata = copyOfMetadata(checkpoint.metadata);
-  for (const key of ['split.no', 'split.count', 'split.tensors.count']) metadata.delete(key);
+  // The writer sets the marks of the formats that are in the new file.
+  const marks = formats.flatMap(({ ggufMark }) => ggufMark?.key ?? []);
+  for (const key of ['split.no', 'split.count', 'split.tensors.count', ...marks]) metadata.delete(key);
   metadata.set('general.quantization_version', { type: 'uint32', value: 2 });
   if (recipe.fileType === undefined) metadata.delete('general.file_type');
   else metadata.set('general.file_type', { type: 'uint32', value: recipe.fileType });

@@ -21,7 +21,7 @@ export class WeightedValues {
 
   /**
    * Takes the values of the run's block of that number. An error weighs `importance` of the value's place in its row (all places
-   * alike where there is none), times sqrt(σ² + v²), σ the root mean square of the block.
+   * alike where there is none), times σ + |v|, σ the root mean square of the block.
    */
   load({ source, sourceOffset, importance }: BlockRun, block: number): void {
     const { values, weights } = this;
@@ -34,11 +34,11 @@ export class WeightedValues {
       values[i] = value;
       squares += value * value;
     }
-    const variance = squares / count;
+    const deviation = Math.sqrt(squares / count);
     for (let i = 0; i < count; i++) {
       const value = values[i] ?? 0;
       const own = importance ? (importance[firstImportance + i] ?? 0) : 1;
-      weights[i] = own * Math.sqrt(variance + value * value);
+      weights[i] = own * (deviation + Math.abs(value));
     }
   }
 }
