@@ -20,8 +20,8 @@ export class WeightedValues {
   }
 
   /**
-   * Takes the values of the run's block of that number. An error weighs `importance` of the value's place in its row (all places
-   * alike where there is none), times σ + |v|, σ the root mean square of the block.
+   * Takes the values of the run's block of that number. An error weighs the importance of the value's place in its row
+   * (where there is none all places count alike), times σ + |v|, σ the root mean square of the block.
    */
   load({ source, sourceOffset, importance }: BlockRun, block: number): void {
     const { values, weights } = this;
