@@ -69,7 +69,7 @@ export const q4_1: NumberFormat = {
 function writeBlock(
   source: Float32Array | Float64Array,
   first: number,
-  { scale, offset: minimum }: Line,
+  { scale, offset: minimum }: Pick<Line, 'scale' | 'offset'>,
   target: Uint8Array,
   at: number,
 ): void {

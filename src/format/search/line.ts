@@ -15,9 +15,7 @@ const mostRefinements = 4;
 export interface Line {
   scale: number;
   offset: number;
-}
-
-interface Trial extends Line {
+  /** What it leaves. */
   error: number;
 }
 
@@ -29,7 +27,7 @@ export function searchLineBlocks(
   write: (line: Line, first: number, block: number) => void,
 ): void {
   const values = new WeightedValues(blockValues);
-  const line: Line = { scale: 0, offset: 0 };
+  const line: Line = { scale: 0, offset: 0, error: 0 };
   for (let block = 0; block < run.blockCount; block++) {
     values.load(run, block);
     searchLine(values, 0, blockValues, largestCode, true, line);
@@ -38,7 +36,7 @@ export function searchLineBlocks(
 }
 
 /**
- * Leaves the best line found in `line`; its scale is not negative. With `mayRise` false the offset is at most zero, as
+ * Leaves the best line found in `best`; its scale is not negative. With `mayRise` false the offset is at most zero, as
  * formats want it that subtract a minimum.
  */
 export function searchLine(
@@ -47,7 +45,7 @@ export function searchLine(
   count: number,
   largestCode: number,
   mayRise: boolean,
-  line: Line,
+  best: Line,
 ): void {
   const { values } = block;
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
@@ -57,40 +55,23 @@ export function searchLine(
     if (value > high) high = value;
   }
   if (!mayRise && low > 0) low = 0;
-  line.offset = low;
-  line.scale = 0;
+  best.scale = best.error = 0;
+  best.offset = low;
   if (!(high > low)) return;
-  const trial: Trial = { error: 0, scale: 0, offset: 0 };
-  let least = Number.POSITIVE_INFINITY;
-  const middle = (low + high) / 2;
+  best.error = Number.POSITIVE_INFINITY;
   for (const beyond of trials) {
-    // Spread about the middle, so that both ends are cut alike.
     const scale = (high - low) / (largestCode * (1 + beyond));
-    const offset = mayRise || low < 0 ? middle - (scale * largestCode) / 2 : 0;
-    tryLine(block, first, count, largestCode, mayRise, scale, Math.min(offset, mayRise ? offset : 0), trial);
-    if (trial.error < least) {
-      least = trial.error;
-      line.scale = trial.scale;
-      line.offset = trial.offset;
-    }
-    // And from the low end, which zero often is.
-    tryLine(block, first, count, largestCode, mayRise, scale, low, trial);
-    if (trial.error < least) {
-      least = trial.error;
-      line.scale = trial.scale;
-      line.offset = trial.offset;
-    }
+    // About the middle, so that both ends are cut alike; and from the low end, which often is zero.
+    const offset = (low + high - scale * largestCode) / 2;
+    tryLine(block, first, count, largestCode, mayRise, scale, mayRise ? offset : Math.min(0, offset), best);
+    tryLine(block, first, count, largestCode, mayRise, scale, low, best);
   }
   for (let round = 0; round < mostRefinements; round++) {
-    tryLine(block, first, count, largestCode, mayRise, line.scale, line.offset, trial);
-    if (!(trial.error < least)) break;
-    least = trial.error;
-    line.scale = trial.scale;
-    line.offset = trial.offset;
+    if (!tryLine(block, first, count, largestCode, mayRise, best.scale, best.offset, best)) break;
   }
 }
 
-/** The codes that a line gives, and the line that is best for those, with what error it leaves. */
+/** Takes the codes that a line gives, and of those the best line; keeps it in `best` and says so where it leaves less error. */
 function tryLine(
   { values, weights }: WeightedValues,
   first: number,
@@ -99,8 +80,8 @@ function tryLine(
   mayRise: boolean,
   scale: number,
   offset: number,
-  trial: Trial,
-): void {
+  best: Line,
+): boolean {
   const inverse = 1 / scale;
   let [sumW, sumV, sumVV, sumC, sumCC, sumCV] = [0, 0, 0, 0, 0, 0];
   for (let i = 0; i < count; i++) {
@@ -127,14 +108,17 @@ function tryLine(
     newOffset = 0;
     newScale = sumCC > 0 ? sumCV / sumCC : scale;
   }
-  trial.scale = newScale;
-  trial.offset = newOffset;
-  trial.error =
+  const error =
     sumVV -
     2 * (newScale * sumCV + newOffset * sumV) +
     newScale * newScale * sumCC +
     2 * newScale * newOffset * sumC +
     newOffset * newOffset * sumW;
+  if (!(error < best.error)) return false;
+  best.error = error;
+  best.scale = newScale;
+  best.offset = newOffset;
+  return true;
 }
 
 /** Σ weight · (value − offset − scale · code)² with each value at its nearest code. */

@@ -12,10 +12,10 @@ import { type BlockRun, WeightedValues } from './weighted-values.ts';
 const trials: readonly number[] = [0, -0.12, -0.08, -0.04, 0.04, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3];
 const mostRefinements = 4;
 
-/** What one scale comes to; reused from trial to trial. */
-interface Trial {
-  gain: number;
+interface Found {
   scale: number;
+  /** What it takes away of Σ w v². */
+  gain: number;
 }
 
 /** Hands the scale of each block of `blockValues` to `write`, with where its values begin in the source. */
@@ -41,37 +41,27 @@ export function searchScale(block: WeightedValues, first: number, count: number,
     if (Math.abs(value) > Math.abs(extreme)) extreme = value;
   }
   if (extreme === 0) return 0;
-  const trial: Trial = { gain: 0, scale: 0 };
-  let bestGain = -1;
-  let best = extreme / levels.lowest;
-  for (let side = 0; side < 2; side++) {
-    const end = side === 0 ? levels.lowest : levels.highest;
+  const best: Found = { gain: -1, scale: extreme / levels.lowest };
+  for (const end of [levels.lowest, levels.highest]) {
     for (const beyond of trials) {
-      tryScale(block, first, count, levels, extreme / (end * (1 + beyond)), trial);
-      if (trial.gain > bestGain) {
-        bestGain = trial.gain;
-        best = trial.scale;
-      }
+      tryScale(block, first, count, levels, extreme / (end * (1 + beyond)), best);
     }
   }
   for (let round = 0; round < mostRefinements; round++) {
-    tryScale(block, first, count, levels, best, trial);
-    if (!(trial.gain > bestGain)) break;
-    bestGain = trial.gain;
-    best = trial.scale;
+    if (!tryScale(block, first, count, levels, best.scale, best)) break;
   }
-  return best;
+  return best.scale;
 }
 
-/** The levels that `scale` gives, and the scale that is best for those. */
+/** Takes the levels that `scale` gives, and of those the best scale; keeps it in `best` and says so where it gains more. */
 function tryScale(
   { values, weights }: WeightedValues,
   first: number,
   count: number,
   { lowest, resolution, nearest }: Levels,
   scale: number,
-  trial: Trial,
-): void {
+  best: Found,
+): boolean {
   const inverse = resolution / scale;
   const shift = 0.5 - lowest * resolution;
   const top = nearest.length - 1;
@@ -84,8 +74,11 @@ function tryScale(
     products += weighted * value;
     squares += weighted * level;
   }
-  trial.gain = squares > 0 ? (products * products) / squares : 0;
-  trial.scale = squares > 0 ? products / squares : scale;
+  const gain = squares > 0 ? (products * products) / squares : 0;
+  if (!(gain > best.gain)) return false;
+  best.gain = gain;
+  best.scale = squares > 0 ? products / squares : scale;
+  return true;
 }
 
 /** Σ weight · (value − scale · level)² with each value at its nearest level. */

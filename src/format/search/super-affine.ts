@@ -34,7 +34,7 @@ export function searchAffineBlocks(
 function searchAffine(block: WeightedValues, shape: AffineShape, fit: AffineFit): void {
   const { subBlockValues, largestCode, largestScaleCode } = shape;
   const subBlocks = 256 / subBlockValues;
-  const wanted = Array.from({ length: subBlocks }, (): Line => ({ scale: 0, offset: 0 }));
+  const wanted = Array.from({ length: subBlocks }, (): Line => ({ scale: 0, offset: 0, error: 0 }));
   let [widest, deepest] = [0, 0];
   for (const [subBlock, line] of wanted.entries()) {
     searchLine(block, subBlock * subBlockValues, subBlockValues, largestCode, false, line);
