@@ -115,6 +115,19 @@ test('a session is busy until its consumer is through', async () => {
   assert.equal((await wire.session.generate([7], { maxTokens: 3 }).result()).tokens.length, 3);
 });
 
+test('the logits of scored rows arrive in order, each row its own', async () => {
+  using wire = await open();
+  const seen: [number, number[]][] = [];
+  const onLogits = (row: number, logits: ArrayLike<number>) => void seen.push([row, Array.from(logits)]);
+  const scores = await wire.session.score([5, 6, 7, 8], { first: 1, onLogits });
+  assert.equal(scores.length, 2);
+  assert.deepEqual(seen, [
+    [1, [6, 6]],
+    [2, [7, 7]],
+  ]);
+  assert.equal((await wire.session.score([5, 6])).length, 1);
+});
+
 test('closing a session ends a generation whose consumer has paused', async () => {
   using wire = await open();
   const generation = wire.session.generate([7], { maxTokens: 5000 });
