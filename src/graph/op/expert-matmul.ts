@@ -18,6 +18,7 @@ export const expertMatmul: OpRule<ExpertMatmul> = {
   op: 'expert-matmul',
   readsStep: false,
   share: ({ expertCount, usedCount }) => usedCount / expertCount,
+  product: { input: 0, weight: 1, routes: 2 },
   infer({ expertCount, usedCount }, operands) {
     const [input, weight, routes] = [0, 1, 2].map((index) => operandOf(operands, index, 'expert-matmul'));
     if (!input || !weight || !routes)
