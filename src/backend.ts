@@ -20,6 +20,8 @@ export interface Region {
   readonly byteLength: number;
 }
 
+export type RegionUse = 'pages' | 'bindings';
+
 /** A weight as the machine holds it. */
 export interface PackedWeight {
   readonly type: TensorType<NumberFormat>;
@@ -50,8 +52,11 @@ export interface Bindings {
 export interface Backend {
   readonly name: string;
   describe(): Capability;
-  /** Throws `out-of-budget` where the machine has no room. The bytes are zero. */
-  allocate(byteLength: number, purpose: string): Region;
+  /**
+   * Throws `out-of-budget` where the machine has no room. The bytes are zero. `use` says who finds the region: kernels by
+   * the addresses that a step block holds (`pages`), or a submit by its bindings, as without it.
+   */
+  allocate(byteLength: number, purpose: string, use?: RegionUse): Region;
   release(region: Region): void;
   /** Writes are seen by every submit that follows. Without `memory` they go to all memories of the machine. */
   write(region: Region, offsetBytes: number, bytes: Uint8Array, memory?: number): void;

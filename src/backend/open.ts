@@ -9,12 +9,15 @@ export interface BackendOptions {
   readonly memories?: number;
   /** Where each memory ends: less than a WebAssembly memory's 4 GiB, for hosts that refuse so much, and for tests. */
   readonly memoryBytes?: number;
+  /** For devices that others wait for, too: work given at a time, and the gaps between. */
+  readonly pace?: { readonly workMs: number; readonly gapMs: number };
   /** Where the compute worker and the kernels lie, when a bundler or a server has moved them. */
   readonly assets?: { readonly computeWorker?: string | URL; readonly kernels?: string | URL };
 }
 
 const table = {
   reference: async () => (await import('./reference/backend.ts')).openReferenceBackend,
+  webgpu: async () => (await import('./webgpu/backend.ts')).openWebgpuBackend,
   wasm: async () => (await import('./wasm/backend.ts')).openWasmBackend,
 } satisfies Record<string, () => Promise<(options: BackendOptions) => Backend | Promise<Backend>>>;
 

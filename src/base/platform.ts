@@ -3,6 +3,7 @@
 type BuiltinModules = {
   'node:fs': typeof import('node:fs');
   'node:fs/promises': typeof import('node:fs/promises');
+  'node:module': typeof import('node:module');
   'node:os': typeof import('node:os');
   'node:path': typeof import('node:path');
   'node:url': typeof import('node:url');
@@ -249,4 +250,27 @@ export async function compileAsset(url: URL): Promise<WebAssembly.Module> {
 /** Node 20 has relaxed SIMD behind a flag that may be set until the first module is compiled. */
 export function enableRelaxedSimd(): void {
   nodeModule('node:v8')?.setFlagsFromString('--experimental-wasm-relaxed-simd');
+}
+
+interface DawnPackage {
+  create(options: readonly string[]): GPU;
+}
+
+/** Of this process: Dawn 0.6.2 crashes where an instance is collected whose device once was used. */
+const dawnInstances: GPU[] = [];
+
+/** The host's WebGPU: the browser's own, in Node that of the optional package `webgpu`. Undefined where there is none. */
+export function hostGpu(): GPU | undefined {
+  const modules = nodeModule('node:module');
+  // Workers of some browsers have no such member.
+  if (!modules) return (globalThis.navigator as { readonly gpu?: GPU } | undefined)?.gpu;
+  if (dawnInstances[0]) return dawnInstances[0];
+  try {
+    // Not imported: a bundler would look for it.
+    const { create } = modules.createRequire(import.meta.url)('webgpu') as DawnPackage;
+    dawnInstances.push(create([]));
+    return dawnInstances[0];
+  } catch {
+    return undefined;
+  }
 }

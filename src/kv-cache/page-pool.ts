@@ -132,7 +132,7 @@ export class PagePool {
     const reservation = this.#budget.reserve(this.#slabBytes, 'KV cache', 'a shorter context');
     let region: Region;
     try {
-      region = this.#backend.allocate(this.#pagesPerSlab * strideBytes, 'KV cache');
+      region = this.#backend.allocate(this.#pagesPerSlab * strideBytes, 'KV cache', 'pages');
     } catch (error) {
       reservation.release();
       throw error;

@@ -4,6 +4,7 @@ import {
   type PackedWeight,
   type Program,
   type Region,
+  type RegionUse,
   StepBlock,
   Ticket,
 } from '../../src/backend.ts';
@@ -97,8 +98,8 @@ export class CaseMachine {
     for (const region of [this.#arena, this.#step, ...this.#pages.flat()]) this.#backend.release(region);
   }
 
-  #region(byteLength: number, purpose: string): Region {
-    const region = this.#backend.allocate(byteLength, purpose);
+  #region(byteLength: number, purpose: string, use?: RegionUse): Region {
+    const region = this.#backend.allocate(byteLength, purpose, use);
     this.#backend.write(region, 0, new Uint8Array(byteLength).fill(garbageByte));
     return region;
   }
@@ -121,7 +122,7 @@ export class CaseMachine {
     if (pageBytes === 0) return pages;
     for (let page = Math.ceil(Math.max(...rowsOf) / pageRows) - 1; page >= 0; page--) {
       rowsOf.forEach((rows, sequence) => {
-        if (page * pageRows < rows) pages[sequence]?.unshift(this.#region(pageBytes, 'case pages'));
+        if (page * pageRows < rows) pages[sequence]?.unshift(this.#region(pageBytes, 'case pages', 'pages'));
       });
     }
     return pages;

@@ -1,6 +1,6 @@
 /** Matrix products: every format, row counts around the sizes of kernel tiles, sizes that no tile divides. */
 import { formatByName, formats, type NumberFormat } from '../../src/format.ts';
-import type { GraphBuilder } from '../../src/graph.ts';
+import type { GraphBuilder, Value } from '../../src/graph.ts';
 import { between, endIn, type Fill, normal, type OpCase, unevenRows, validBlock } from './op-case.ts';
 import { randomFrom } from './random.ts';
 import { chain, stepOf } from './timeline.ts';
@@ -75,6 +75,39 @@ function residualCase(format: NumberFormat): OpCase {
   };
 }
 
+/** silu(x Gᵀ) · (x Uᵀ) of an input that no norm makes, and several products of it, of different formats. */
+function sharedInputCases(format: NumberFormat): OpCase[] {
+  const steps = [1, 5].map((count) => stepOf(chain(0, count), 0));
+  const input = (builder: GraphBuilder) =>
+    builder.apply({ op: 'embed' }, [builder.weight('x', f32, [5, 64])], 'x');
+  const times = (builder: GraphBuilder, x: Value, name: string, weightFormat: NumberFormat) =>
+    builder.apply({ op: 'matmul' }, [x, builder.weight(name, weightFormat, [48, 64])], `${name}.out`);
+  return [
+    {
+      name: `matmul ${format.name} twice, one the gate of the other`,
+      build: (builder) =>
+        endIn(builder, () => {
+          const x = input(builder);
+          const inputs = [times(builder, x, 'gate', format), times(builder, x, 'up', format)];
+          return builder.apply({ op: 'gated', activation: 'silu' }, inputs, 'gated');
+        }),
+      fills: { gate: normal(0.2), up: normal(0.2) },
+      steps,
+    },
+    {
+      name: `matmul ${format.name} and f16 of one input`,
+      build: (builder) =>
+        endIn(builder, () => {
+          const x = input(builder);
+          const products = [times(builder, x, 'a', format), times(builder, x, 'b', formatByName('f16'))];
+          return builder.apply({ op: 'gated', activation: 'silu' }, products, 'gated');
+        }),
+      fills: { a: normal(0.2), b: normal(0.2) },
+      steps,
+    },
+  ];
+}
+
 const unblocked = formats.filter((format) => format.blockValues === 1);
 
 export const matmulCases: readonly OpCase[] = [
@@ -91,6 +124,8 @@ export const matmulCases: readonly OpCase[] = [
     matmulCase(format, { columns: 17, inner: 172 }),
     matmulCase(format, { columns: 1, inner: 20 }),
   ]),
+  ...sharedInputCases(f32),
+  ...sharedInputCases(formatByName('q8_0')),
   residualCase(f32),
   residualCase(formatByName('q8_0')),
   matmulCase(formatByName('q4_0'), { columns: 5, inner: 1088 }),

@@ -11,7 +11,7 @@ function changed(base: Backend, changes: Partial<Backend>): Backend {
     name: base.name,
     threads: base.threads,
     describe: () => base.describe(),
-    allocate: (byteLength, purpose) => base.allocate(byteLength, purpose),
+    allocate: (byteLength, purpose, use) => base.allocate(byteLength, purpose, use),
     release: (region) => base.release(region),
     write: (region, offsetBytes, bytes) => base.write(region, offsetBytes, bytes),
     read: (region, offsetBytes, target) => base.read(region, offsetBytes, target),

@@ -1,0 +1,157 @@
+/** The GPU backend: WGSL kernels over buffers of one device, launches prepared once for each number of rows. */
+import type {
+  Backend,
+  Bindings,
+  PackedWeight,
+  Program,
+  ReadWeight,
+  Region,
+  RegionUse,
+  Ticket,
+} from '../../backend.ts';
+import { NearfieldError, throwIfAborted } from '../../base/error.ts';
+import { isNode } from '../../base/platform.ts';
+import type { NumberFormat } from '../../format.ts';
+import type { Capability, Plan, Segment } from '../../plan.ts';
+import type { TensorType } from '../../tensor.ts';
+import type { BackendOptions } from '../open.ts';
+import { capabilityOf } from './capability.ts';
+import { type DeviceOptions, type OpenDevice, openDevice } from './device.ts';
+import { GpuMemory } from './gpu-memory.ts';
+import { Pipelines } from './pipelines.ts';
+import { GpuProgram } from './program.ts';
+import { type DevicePace, Submitter } from './submitter.ts';
+import { GpuWeight } from './weight.ts';
+import { weightSize } from './weight-layout.ts';
+
+export async function openWebgpuBackend(
+  { pace }: BackendOptions = {},
+  deviceOptions: DeviceOptions = {},
+): Promise<WebgpuBackend> {
+  const { workMs, gapMs } = pace ?? usualPace;
+  return new WebgpuBackend(await openDevice(deviceOptions), { sliceMs: workMs, gapMs });
+}
+
+/** In a browser the page's drawing waits for the same device; elsewhere only somebody who cancels. */
+const usualPace = isNode ? { workMs: 80, gapMs: 0 } : { workMs: 8, gapMs: 0 };
+
+export class WebgpuBackend implements Backend {
+  readonly name = 'webgpu';
+  /** The host's thread only asks. */
+  readonly threads = 1;
+  readonly adapterName: string;
+  readonly #device: GPUDevice;
+  readonly #opened: OpenDevice;
+  readonly #memory: GpuMemory;
+  readonly #pipelines: Pipelines;
+  readonly #submitter: Submitter;
+  readonly #capability: Capability;
+  #weightBytes = 0;
+
+  constructor(opened: OpenDevice, pace: DevicePace) {
+    const { device, profile, adapterName } = opened;
+    this.adapterName = adapterName;
+    this.#opened = opened;
+    this.#device = device;
+    this.#capability = capabilityOf(profile);
+    this.#pipelines = new Pipelines(device);
+    this.#submitter = new Submitter(device, pace);
+    this.#memory = new GpuMemory(device, profile, (run) => this.#submitter.inOrder(run));
+  }
+
+  describe(): Capability {
+    return this.#capability;
+  }
+
+  allocate(byteLength: number, purpose: string, use?: RegionUse): Region {
+    return this.#memory.allocate(byteLength, purpose, use);
+  }
+
+  release(region: Region): void {
+    this.#submitter.forget(this.#memory.of(region));
+    this.#memory.release(region);
+  }
+
+  write(region: Region, offsetBytes: number, bytes: Uint8Array): void {
+    this.#submitter.write(this.#memory.of(region), offsetBytes, bytes);
+  }
+
+  read(region: Region, offsetBytes: number, target: Uint8Array): Promise<void> | undefined {
+    return this.#submitter.read(this.#memory.of(region), offsetBytes, target);
+  }
+
+  async pack(type: TensorType<NumberFormat>, read: ReadWeight, signal?: AbortSignal): Promise<GpuWeight> {
+    throwIfAborted(signal);
+    const size = weightSize(type, this.#opened.profile.bindingBytes);
+    const weight = GpuWeight.inOwnBuffers(type, size, this.#memory);
+    try {
+      await weight.packRows(0, size.rows, read, this.#device.queue, signal);
+    } catch (error) {
+      weight.destroy();
+      throw error;
+    }
+    this.#weightBytes += weight.byteLength;
+    return weight;
+  }
+
+  unpack(weight: PackedWeight): void {
+    (weight as GpuWeight).destroy();
+    this.#weightBytes -= weight.byteLength;
+  }
+
+  place(type: TensorType<NumberFormat>, region: Region, offsetBytes: number): GpuWeight {
+    const size = weightSize(type, this.#opened.profile.bindingBytes);
+    return GpuWeight.inRegion(type, size, this.#memory.of(region), offsetBytes);
+  }
+
+  packRows(
+    weight: PackedWeight,
+    firstRow: number,
+    rowCount: number,
+    read: ReadWeight,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    return (weight as GpuWeight).packRows(firstRow, rowCount, read, this.#device.queue, signal);
+  }
+
+  async fill(
+    region: Region,
+    offsetBytes: number,
+    byteLength: number,
+    read: (target: Uint8Array) => Promise<void>,
+  ): Promise<void> {
+    const bytes = new Uint8Array(byteLength);
+    await read(bytes);
+    const { store, offset } = this.#memory.of(region);
+    this.#device.queue.writeBuffer(store.buffer, offset + offsetBytes, bytes);
+  }
+
+  prepare(segment: Segment, plan: Plan): Program {
+    const { profile } = this.#opened;
+    return new GpuProgram(segment, plan, {
+      ...{ device: this.#device, profile, memory: this.#memory, pipelines: this.#pipelines },
+    });
+  }
+
+  submit(program: Program, bindings: Bindings, symbols: readonly number[], ticket: Ticket): void {
+    if (!(program instanceof GpuProgram)) {
+      throw new NearfieldError('internal', 'A program of another backend');
+    }
+    this.#submitter.submit({
+      ...{ program, ticket, symbols: [...symbols] },
+      arena: this.#memory.of(bindings.arena),
+      step: this.#memory.of(bindings.step),
+      weights: bindings.weights as readonly GpuWeight[],
+    });
+  }
+
+  memory(): { weightBytes: number; regionBytes: number } {
+    return { weightBytes: this.#weightBytes, regionBytes: this.#memory.regionBytes };
+  }
+
+  async close(): Promise<void> {
+    await this.#submitter.close();
+    this.#memory.close();
+    this.#device.destroy();
+  }
+}

@@ -1,0 +1,79 @@
+/** What the planner may know of this backend. */
+
+import { known } from '../../base/error.ts';
+import type { NumberFormat } from '../../format.ts';
+import type { GraphNode, WeightValue } from '../../graph.ts';
+import type { Capability, StorageForm } from '../../plan.ts';
+import { fusionPatterns } from './patterns.ts';
+import type { DeviceProfile } from './profile.ts';
+import { cacheMultiple, cachePlaces } from './shader/cache.ts';
+import { bindingAlignment, packedLayout, packingOf, partRows, weightSize } from './weight-layout.ts';
+
+const f32: StorageForm = { name: 'f32', blockValues: 1, blockBytes: 4 };
+
+/** Queries, scores and sums of a workgroup fit 16 KiB up to this size. */
+const largestHead = 256;
+
+const operations: ReadonlySet<string> = new Set([
+  'add',
+  'argmax',
+  'attention',
+  'cache-move',
+  'cache-write',
+  'embed',
+  'gated',
+  'matmul',
+  'rms-norm',
+  'rope',
+  'select-rows',
+]);
+
+function supports({ operation, inputs }: GraphNode): boolean {
+  if (!operations.has(operation.op)) return false;
+  const matrices = inputs.filter(
+    (input): input is WeightValue => input.kind === 'weight' && input.type.shape.length > 1,
+  );
+  const isMultiplied = operation.op === 'matmul';
+  const fits = ({ type }: WeightValue) =>
+    packingOf(type.format) !== undefined && !(isMultiplied && Number(type.shape.at(-1)) % 4 !== 0);
+  if (!matrices.every(fits)) return false;
+  if (operation.op !== 'attention') return true;
+  const headFits = (size: number) => size % 4 === 0 && size <= largestHead;
+  return headFits(operation.keySize) && headFits(operation.valueSize);
+}
+
+/** File bytes that are turned at a time into packed ones. */
+export const pieceBytes = 1 << 22;
+
+export function capabilityOf({ bindingBytes }: DeviceProfile): Capability {
+  return {
+    backend: 'webgpu',
+    alignmentBytes: bindingAlignment,
+    form: f32,
+    supports,
+    patterns: fusionPatterns,
+    reads: () => f32,
+    writes: () => [f32],
+    cachePageBytes(spec, type) {
+      const fits = spec.keySize % cacheMultiple[type] === 0 && spec.valueSize % cacheMultiple[type] === 0;
+      return fits ? cachePlaces({ ...spec, type }).words * 4 : undefined;
+    },
+    packedBytes: (type) => weightSize(type, bindingBytes).byteLength,
+    packedLayout: `${packedLayout} ${bindingBytes}`,
+    // Uniforms and bind groups: some hundred bytes a launch, in the driver's own memory.
+    programBytes: () => 0,
+    packedRows: partRows,
+    packingBytes: () => 2 * pieceBytes,
+    addressableBytes: Number.POSITIVE_INFINITY,
+    mostMemories: 1,
+    overreadBytes: 0,
+    /** WGSL promises e^x up to 3 + 2|x| units in the last place; activations reach |x| = 30 with a result to speak of. */
+    roundoff(weight: NumberFormat | undefined) {
+      const packing = weight && known(packingOf(weight), `packing of ${weight.name}`);
+      return {
+        ...{ unit: 2 ** -24, operand: 0, operandGroup: 32, elementary: 1e-5 },
+        weight: packing?.roundoff ?? 0,
+      };
+    },
+  };
+}

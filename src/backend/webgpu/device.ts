@@ -1,0 +1,58 @@
+/** Opens a device on the host's adapter, with the limits that large models want where the adapter has them. */
+import { NearfieldError } from '../../base/error.ts';
+import { hostGpu } from '../../base/platform.ts';
+import type { DeviceProfile } from './profile.ts';
+
+/** Values of the GPUBufferUsage and GPUMapMode flags; Node has no such globals. */
+export const usage = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, storage: 128 } as const;
+export const mapRead = 1;
+
+/** More than a table of pages can address in one buffer; weights beyond it are cut. */
+const mostBindingBytes = 2 ** 30;
+
+export interface DeviceOptions {
+  /** The limits that every device has, whatever the adapter's are. */
+  readonly defaultLimits?: boolean;
+  /** Instead of what the adapter says of itself. */
+  readonly parallel?: boolean;
+}
+
+export interface OpenDevice {
+  readonly device: GPUDevice;
+  readonly profile: DeviceProfile;
+  /** For reports. */
+  readonly adapterName: string;
+}
+
+export async function openDevice(options: DeviceOptions = {}): Promise<OpenDevice> {
+  const gpu = hostGpu();
+  if (!gpu) {
+    throw new NearfieldError(
+      'unsupported',
+      'No WebGPU here: a browser needs it switched on, Node needs the package webgpu',
+    );
+  }
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) throw new NearfieldError('unsupported', 'WebGPU finds no adapter on this machine');
+  const bindingBytes = Math.min(adapter.limits.maxStorageBufferBindingSize, mostBindingBytes);
+  const bufferBytes = Math.max(bindingBytes, Math.min(adapter.limits.maxBufferSize, 2 * mostBindingBytes));
+  const requiredLimits = options.defaultLimits
+    ? {}
+    : {
+        maxStorageBufferBindingSize: bindingBytes,
+        maxBufferSize: Math.min(bufferBytes, adapter.limits.maxBufferSize),
+      };
+  const device = await adapter.requestDevice({ requiredLimits });
+  const { limits } = device;
+  const { vendor, architecture, description, isFallbackAdapter } = adapter.info;
+  return {
+    device,
+    profile: {
+      bindingBytes: limits.maxStorageBufferBindingSize,
+      bufferBytes: limits.maxBufferSize,
+      workgroups: limits.maxComputeWorkgroupsPerDimension,
+      parallel: options.parallel ?? isFallbackAdapter !== true,
+    },
+    adapterName: description || [vendor, architecture].filter(Boolean).join(' ') || 'unnamed adapter',
+  };
+}

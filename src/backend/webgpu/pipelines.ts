@@ -1,0 +1,79 @@
+/** Compute pipelines by the text of their kernel: compiled once per device, without keeping the caller waiting. */
+import { NearfieldError } from '../../base/error.ts';
+import { type KernelText, shaderText } from './shader/kernel.ts';
+
+export interface Compiled {
+  readonly layout: GPUBindGroupLayout;
+  /** Undefined until `ready` resolves. */
+  pipeline: GPUComputePipeline | undefined;
+  readonly ready: Promise<void>;
+}
+
+export class Pipelines {
+  readonly #device: GPUDevice;
+  readonly #layouts = new Map<string, GPUBindGroupLayout>();
+  readonly #compiled = new Map<string, Compiled>();
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+  }
+
+  get count(): number {
+    return this.#compiled.size;
+  }
+
+  /** Begins to compile what is new. */
+  of(kernel: KernelText): Compiled {
+    const before = this.#compiled.get(kernel.key);
+    if (before) return before;
+    const layout = this.#layoutOf(kernel);
+    const compiled: Compiled = { layout, pipeline: undefined, ready: Promise.resolve() };
+    const ready = this.#compile(kernel, layout).then((pipeline) => {
+      compiled.pipeline = pipeline;
+    });
+    // Who waits for it hears of a failure; nobody may wait.
+    ready.catch(() => {});
+    const entry = Object.assign(compiled, { ready });
+    this.#compiled.set(kernel.key, entry);
+    return entry;
+  }
+
+  async #compile(kernel: KernelText, layout: GPUBindGroupLayout): Promise<GPUComputePipeline> {
+    // A wrong text is this kernel's own failure, none of the device.
+    this.#device.pushErrorScope('validation');
+    const module = this.#device.createShaderModule({ code: shaderText(kernel), label: kernel.key });
+    const problem = this.#device.popErrorScope();
+    try {
+      return await this.#device.createComputePipelineAsync({
+        layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+        compute: { module, entryPoint: 'main' },
+        label: kernel.key,
+      });
+    } catch (cause) {
+      const told = (await problem)?.message ?? (cause instanceof Error ? cause.message : String(cause));
+      const [reason] = told.split('\n');
+      throw new NearfieldError('backend', `The GPU's driver refused the kernel ${kernel.key}: ${reason}`, {
+        cause,
+      });
+    }
+  }
+
+  #layoutOf({ bindings }: KernelText): GPUBindGroupLayout {
+    const key = bindings.map(({ access }) => access).join();
+    const before = this.#layouts.get(key);
+    if (before) return before;
+    const visibility = 4;
+    const layout = this.#device.createBindGroupLayout({
+      entries: [
+        { binding: 0, visibility, buffer: { type: 'uniform' } },
+        ...bindings.map(({ access }, index) => ({
+          binding: index + 1,
+          visibility,
+          buffer: { type: access === 'read' ? ('read-only-storage' as const) : ('storage' as const) },
+        })),
+      ],
+    });
+    this.#layouts.set(key, layout);
+    return layout;
+  }
+}

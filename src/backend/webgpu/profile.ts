@@ -1,0 +1,13 @@
+/** What a device is like, as far as the choice of kernels follows from it. */
+
+export interface DeviceProfile {
+  /** Largest range of a buffer that a shader may see. */
+  readonly bindingBytes: number;
+  readonly bufferBytes: number;
+  readonly workgroups: number;
+  /**
+   * Threads of a workgroup run at the same time, and meeting costs little. Not so where the adapter is a program: there a
+   * thread that works alone is ten times as fast.
+   */
+  readonly parallel: boolean;
+}

@@ -1,0 +1,212 @@
+/** A prepared segment: for each number of rows that recent steps had, launches with their pipelines and bind groups. */
+import type { Program } from '../../backend.ts';
+import { known } from '../../base/error.ts';
+import type { Operand, Plan, Segment } from '../../plan.ts';
+import { dimBounds, evaluateDim } from '../../tensor.ts';
+import { usage } from './device.ts';
+import type { GpuMemory, GpuRegion } from './gpu-memory.ts';
+import { type Bound, type Launch, Lowering } from './lower.ts';
+import type { Compiled, Pipelines } from './pipelines.ts';
+import type { DeviceProfile } from './profile.ts';
+import type { GpuWeight } from './weight.ts';
+
+/** Kept per program: one token, a full chunk, a tree, and some that come once. */
+const mostInstances = 6;
+/** Parameters of a launch begin at multiples of this. */
+const parameterBytes = 256;
+
+export interface Dispatch {
+  readonly compiled: Compiled;
+  readonly bindGroup: GPUBindGroup;
+  readonly groups: Launch['groups'];
+  readonly name: string;
+  readonly work: number;
+}
+
+/** Launches for certain rows, buffers and weights. */
+export interface Instance {
+  readonly dispatches: readonly Dispatch[];
+  /** Pipelines that were not compiled when it was made; undefined once they are. */
+  compiling: Promise<unknown> | undefined;
+}
+
+interface KeptInstance extends Instance {
+  readonly arena: GpuRegion;
+  readonly step: GpuRegion;
+  readonly weights: readonly GpuWeight[];
+  readonly symbols: readonly number[];
+  readonly generation: number;
+  readonly parameters: GPUBuffer;
+  lastUse: number;
+}
+
+export interface ProgramParts {
+  readonly device: GPUDevice;
+  readonly profile: DeviceProfile;
+  readonly memory: GpuMemory;
+  readonly pipelines: Pipelines;
+}
+
+export class GpuProgram implements Program {
+  readonly segment: Segment;
+  readonly plan: Plan;
+  /** What the caller reads when this was the last program of a step. */
+  readonly result: Operand | undefined;
+  readonly #parts: ProgramParts;
+  readonly #instances: KeptInstance[] = [];
+  /** By the words' text. */
+  readonly #constants = new Map<string, GPUBuffer>();
+  #scratch: GPUBuffer | undefined;
+  #uses = 0;
+
+  constructor(segment: Segment, plan: Plan, parts: ProgramParts) {
+    this.segment = segment;
+    this.plan = plan;
+    this.#parts = parts;
+    const { logits, argmax } = plan;
+    const written = segment.kernels.flatMap((kernel) => kernel.outputs.map(({ value }) => value));
+    this.result = [argmax, logits].find(({ value }) => written.includes(value));
+    this.#compileAhead();
+  }
+
+  /** The kernels of one token, of a tree and of a chunk. */
+  #compileAhead(): void {
+    const { profile, memory, pipelines } = this.#parts;
+    const { rows, selected } = this.plan.graph.symbols;
+    const [most, mostSelected] = [dimBounds(rows).max, dimBounds(selected).max];
+    for (const count of new Set([1, Math.min(8, most), most])) {
+      const symbols = [count, Math.min(count, mostSelected)];
+      const banks = Math.max(1, memory.bankCount);
+      for (const { kernel } of new Lowering(this.segment, this.plan, profile, banks, symbols).launches) {
+        pipelines.of(kernel);
+      }
+    }
+  }
+
+  resultPlace(symbols: readonly number[]): { offset: number; byteLength: number } | undefined {
+    const { result } = this;
+    if (!result) return undefined;
+    return { offset: evaluateDim(result.offset, symbols), byteLength: evaluateDim(result.bytes, symbols) };
+  }
+
+  instance(
+    arena: GpuRegion,
+    step: GpuRegion,
+    weights: readonly GpuWeight[],
+    symbols: readonly number[],
+  ): Instance {
+    const { generation } = this.#parts.memory;
+    const found = this.#instances.find(
+      (kept) =>
+        kept.arena === arena &&
+        kept.step === step &&
+        kept.weights === weights &&
+        kept.generation === generation &&
+        kept.symbols.every((value, index) => value === symbols[index]),
+    );
+    const instance = found ?? this.#make(arena, step, weights, symbols);
+    instance.lastUse = this.#uses++;
+    return instance;
+  }
+
+  #make(
+    arena: GpuRegion,
+    step: GpuRegion,
+    weights: readonly GpuWeight[],
+    symbols: readonly number[],
+  ): KeptInstance {
+    const { device, profile, memory, pipelines } = this.#parts;
+    const { generation } = memory;
+    const banks = Math.max(1, memory.bankCount);
+    const { launches } = new Lowering(this.segment, this.plan, profile, banks, symbols);
+    const parameters = device.createBuffer({
+      size: Math.max(1, launches.length) * parameterBytes,
+      usage: usage.uniform,
+      mappedAtCreation: true,
+      label: 'parameters',
+    });
+    const words = new Uint32Array(parameters.getMappedRange());
+    launches.forEach(({ kernel, params }, index) => {
+      kernel.params.forEach((name, word) => {
+        words[(index * parameterBytes) / 4 + word] = known(params[name], `${name} of ${kernel.key}`);
+      });
+    });
+    parameters.unmap();
+    const scratchBytes = Math.max(
+      0,
+      ...launches.flatMap(({ bound }) => bound.map((b) => (b.kind === 'scratch' ? b.byteLength : 0))),
+    );
+    const scratch = this.#scratchOf(scratchBytes);
+    const resource = (bound: Bound): GPUBufferBinding => {
+      switch (bound.kind) {
+        case 'arena':
+          return { buffer: arena.store.buffer };
+        case 'step':
+          return { buffer: step.store.buffer };
+        case 'bank':
+          return { buffer: memory.bank(bound.bank) };
+        case 'constant':
+          return { buffer: this.#constant(bound.words) };
+        case 'scratch':
+          return { buffer: known(scratch, 'scratch') };
+        case 'weight':
+          return known(weights[bound.weight], 'weight').binding(bound.part);
+      }
+    };
+    const dispatches = launches.map(({ kernel, bound, groups, work }, index): Dispatch => {
+      const compiled = pipelines.of(kernel);
+      const bindGroup = device.createBindGroup({
+        layout: compiled.layout,
+        entries: [
+          {
+            binding: 0,
+            resource: { buffer: parameters, offset: index * parameterBytes, size: kernel.params.length * 4 },
+          },
+          ...bound.map((one, place) => ({ binding: place + 1, resource: resource(one) })),
+        ],
+      });
+      return { compiled, bindGroup, groups, name: kernel.key, work };
+    });
+    const missing = dispatches.filter(({ compiled }) => !compiled.pipeline);
+    const instance: KeptInstance = {
+      ...{ arena, step, weights, symbols: [...symbols], generation, parameters, lastUse: 0, dispatches },
+      compiling: missing.length > 0 ? Promise.all(missing.map(({ compiled }) => compiled.ready)) : undefined,
+    };
+    this.#keep(instance);
+    return instance;
+  }
+
+  #keep(instance: KeptInstance): void {
+    if (this.#instances.length >= mostInstances) {
+      const oldest = this.#instances.reduce((a, b) => (a.lastUse < b.lastUse ? a : b));
+      this.#instances.splice(this.#instances.indexOf(oldest), 1);
+      // What was submitted with it keeps it alive.
+      oldest.parameters.destroy();
+    }
+    this.#instances.push(instance);
+  }
+
+  #constant(words: Uint32Array<ArrayBuffer>): GPUBuffer {
+    const key = words.join();
+    const before = this.#constants.get(key);
+    if (before) return before;
+    const buffer = this.#parts.memory.createBuffer(words.byteLength, 'constants');
+    this.#parts.device.queue.writeBuffer(buffer, 0, words);
+    this.#constants.set(key, buffer);
+    return buffer;
+  }
+
+  #scratchOf(byteLength: number): GPUBuffer | undefined {
+    if (byteLength === 0 || (this.#scratch && this.#scratch.size >= byteLength)) return this.#scratch;
+    this.#scratch = this.#parts.memory.createBuffer(byteLength, 'partial sums');
+    return this.#scratch;
+  }
+
+  dispose(): void {
+    for (const { parameters } of this.#instances.splice(0)) parameters.destroy();
+    for (const buffer of this.#constants.values()) buffer.destroy();
+    this.#constants.clear();
+    this.#scratch?.destroy();
+    this.#scratch = undefined;
+  }
+}

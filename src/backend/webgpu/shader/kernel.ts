@@ -1,0 +1,66 @@
+/** What a kernel is to the host: its text, what it binds and the words of its parameters. */
+
+export interface Binding {
+  readonly name: string;
+  /** Element type of the array. */
+  readonly element: 'vec4<f32>' | 'vec4<u32>' | 'f32' | 'u32';
+  readonly access: 'read' | 'read_write';
+}
+
+export interface KernelText {
+  /** Same key, same text. */
+  readonly key: string;
+  /** Binding 0 is the parameters; these follow. */
+  readonly bindings: readonly Binding[];
+  /** 32-bit words, in order; floats are read by `bitcast`. */
+  readonly params: readonly string[];
+  /** Everything after the declarations. */
+  readonly body: string;
+}
+
+export const arena: Binding = { name: 'arena', element: 'vec4<f32>', access: 'read_write' };
+export const step: Binding = { name: 'step', element: 'u32', access: 'read' };
+
+export const reads = (name: string, element: Binding['element']): Binding => ({
+  name,
+  element,
+  access: 'read',
+});
+
+export function shaderText({ bindings, params, body }: KernelText): string {
+  const declared = bindings.map(
+    ({ name, element, access }, index) =>
+      `@group(0) @binding(${index + 1}) var<storage, ${access}> ${name}: array<${element}>;`,
+  );
+  return [
+    `struct Params { ${params.map((name) => `${name}: u32`).join(', ')} }`,
+    '@group(0) @binding(0) var<uniform> p: Params;',
+    ...declared,
+    body,
+  ].join('\n');
+}
+
+const floatWord = new DataView(new ArrayBuffer(4));
+
+/** The bits of a float32, as a parameter. */
+export function floatBits(value: number): number {
+  floatWord.setFloat32(0, value);
+  return floatWord.getUint32(0);
+}
+
+/** The words 0…count-1 as text. */
+export const times = (count: number, text: (index: number) => string): string =>
+  Array.from({ length: count }, (_, index) => text(index)).join('\n');
+
+/** One value of the arena. */
+export const arenaValue = (index: string): string => `arena[(${index}) >> 2u][(${index}) & 3u]`;
+
+/** Number of a thread where workgroups of 64 are laid out in x and y. */
+export const threadNumber = '(wid.y * groups.x + wid.x) * 64u + lid';
+
+export const entry = (body: string, workgroup = 64): string => `
+@compute @workgroup_size(${workgroup})
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lid: u32) {
+${body}
+}`;

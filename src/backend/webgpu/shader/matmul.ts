@@ -1,0 +1,302 @@
+/**
+ * Matrix products for few rows: y = x Wᵀ for one or several weights of one input, with what the plan fuses to them.
+ *
+ * A workgroup of 64 threads is cut in groups of `lanes`; a group computes `columns` columns of `rows` rows, each lane every
+ * `lanes`-th block along K, and one barrier brings the sums together. With one lane there is no barrier: a thread computes
+ * its columns alone, which is what adapters that are programs are quick at.
+ */
+import { type BlockLayout, blockValuesOf, codeBits, type WeightLayout } from '../weight-layout.ts';
+import { arena, arenaValue, type Binding, entry, type KernelText, reads, times } from './kernel.ts';
+import {
+  affine,
+  blockFunctions,
+  exactHalves,
+  floatQuad,
+  levelReader,
+  loadBlock,
+  quadOf,
+  wordReader,
+} from './weights.ts';
+
+/** Weights of one launch: side by side, or gate and up of which one result is made. */
+export interface ProductShape {
+  readonly layouts: readonly WeightLayout[];
+  readonly gated: boolean;
+  /** The input is normed by its root mean square first, times a weight. */
+  readonly norm: boolean;
+  readonly residual: boolean;
+}
+
+export interface ProductTile {
+  readonly rows: number;
+  readonly columns: number;
+  readonly lanes: number;
+  /** Blocks are loaded as vectors and taken apart in line; else by a loop, which is quicker to compile. */
+  readonly unrolled: boolean;
+}
+
+const keyOf = (shape: ProductShape, tile: ProductTile): string => {
+  const layouts = shape.layouts.map(({ name }) => name).join();
+  const extras = [shape.gated && 'gated', shape.norm && 'norm', shape.residual && 'residual'].filter(Boolean);
+  return `product ${layouts} ${extras.join()} ${Object.values(tile).join()}`;
+};
+
+/** Columns that a workgroup makes of each part. */
+export const columnsPerGroup = ({ columns, lanes }: ProductTile): number => (64 / lanes) * columns;
+
+/** Names of the parameters of part `index`, all in words or elements. */
+const partParams = (index: number): string[] =>
+  ['n', 'first', 'end', 'plane0', 'plane1', 'scales', 'factors', 'biased', 'out', 'width'].map(
+    (name) => `w${index}${name}`,
+  );
+
+export function productKernel(shape: ProductShape, tile: ProductTile): KernelText {
+  const weights = shape.layouts.map((_, index) => reads(`w${index}`, 'vec4<u32>'));
+  const biases = shape.layouts.map((_, index) => reads(`bias${index}`, 'f32'));
+  const norm: Binding[] = shape.norm ? [reads('gain', 'vec4<f32>')] : [];
+  const { layouts } = shape;
+  const functions = shape.gated
+    ? [productFunction(shape, tile, 0)]
+    : layouts.map((_, i) => productFunction(shape, tile, i));
+  const calls = shape.gated
+    ? 'if (group < p.w0end) { product0(group, wid.z, lid); }'
+    : layouts
+        .map((_, index) => {
+          const first = index === 0 ? 'group' : `group - p.w${index - 1}end`;
+          return `if (group < p.w${index}end) { product${index}(${first}, wid.z, lid); return; }`;
+        })
+        .join('\n');
+  const sums = tile.lanes > 1 ? `var<workgroup> sums: array<f32, ${64 * sumsPerThread(shape, tile)}>;` : '';
+  return {
+    key: keyOf(shape, tile),
+    bindings: [arena, ...weights, ...biases, ...norm],
+    params: ['rows', 'k4', 'x', 'epsilon', 'residual', ...layouts.flatMap((_, index) => partParams(index))],
+    body: [
+      ...weights.map(({ name }) => wordReader(name)),
+      layouts.some(({ name }) => name === 'f16') ? exactHalves : '',
+      levelReader(layouts),
+      ...layouts.map((layout, index) =>
+        layout.kind === 'block' && !tile.unrolled ? blockFunctions(layout, `w${index}`) : '',
+      ),
+      sums,
+      ...functions,
+      entry(`let group = wid.y * groups.x + wid.x;\n${calls}`),
+    ].join('\n'),
+  };
+}
+
+/** Sums that a thread hands over: of its columns and rows, gate and up apart, and squares of the input's rows. */
+function sumsPerThread(shape: ProductShape, { rows, columns }: ProductTile): number {
+  return columns * rows * (shape.gated ? 2 : 1) + (shape.norm ? rows : 0);
+}
+
+interface Stream {
+  readonly part: number;
+  /** Column within the tile. */
+  readonly column: number;
+  readonly name: string;
+}
+
+function productFunction(shape: ProductShape, tile: ProductTile, index: number): string {
+  const { rows, columns, lanes } = tile;
+  const sources = shape.gated ? [0, 1] : [index];
+  const streams: Stream[] = sources.flatMap((part) =>
+    Array.from({ length: columns }, (_, column) => ({ part, column, name: `v${part}c${column}` })),
+  );
+  const layout = shape.layouts[index];
+  const blockValues = layout ? blockValuesOf(layout) : 4;
+  const names = streams.flatMap(({ name }) => Array.from({ length: rows }, (_, row) => `${name}r${row}`));
+  return `
+fn product${index}(group: u32, tile: u32, lid: u32) {
+let lane = lid % ${lanes}u;
+let slot = lid / ${lanes}u;
+let column = (group * ${64 / lanes}u + slot) * ${columns}u;
+let blocks = p.k4 / ${blockValues / 4}u;
+${times(columns, (column) => `let n${column} = min(column + ${column}u, p.w${index}n - 1u) * blocks;`)}
+${times(rows, (row) => `let x${row} = p.x + min(tile * ${rows}u + ${row}u, p.rows - 1u) * p.k4;`)}
+${names.map((name) => `var ${name} = 0.0;`).join('\n')}
+${shape.norm ? times(rows, (row) => `var squares${row} = 0.0;`) : ''}
+for (var block = lane; block < blocks; block += ${lanes}u) {
+${layout?.kind === 'block' ? (tile.unrolled ? blockSums : blockSumsByLoop)(shape, layout, streams, rows) : floatSums(shape, streams, rows)}
+}
+${lanes > 1 ? reduceLanes(shape, tile, index, names) : storeAlone(shape, tile, index)}
+}`;
+}
+
+/** Four inputs of each row, normed (but for the root) where the norm is fused. */
+function inputs(shape: ProductShape, rows: number, quad: number, place: string): string {
+  const gain = shape.norm ? `let g${quad} = gain[${place}];\n` : '';
+  return (
+    gain +
+    times(rows, (row) => {
+      const name = `x${row}q${quad}`;
+      if (!shape.norm) return `let ${name} = arena[x${row} + ${place}];`;
+      return `let raw${row}q${quad} = arena[x${row} + ${place}];
+squares${row} += dot(raw${row}q${quad}, raw${row}q${quad});
+let ${name} = raw${row}q${quad} * g${quad};`;
+    })
+  );
+}
+
+function blockSums(
+  shape: ProductShape,
+  layout: BlockLayout,
+  streams: readonly Stream[],
+  rows: number,
+): string {
+  const loads = streams.map(({ part, column, name }) =>
+    loadBlock(layout, `w${part}`, `w${part}`, `(n${column} + block)`, name),
+  );
+  const halves = Array.from({ length: layout.scales }, (_, half) => {
+    const quads =
+      layout.scales === 2 ? [0, 1, 2, 3].map((quad) => half * 4 + quad) : [0, 1, 2, 3, 4, 5, 6, 7];
+    const perRow = (text: (row: number) => string) => times(rows, text);
+    const needsSum = !layout.levels;
+    const lines = [
+      ...streams.map(({ name }) => perRow((row) => `var ${name}d${row}h${half} = 0.0;`)),
+      needsSum ? perRow((row) => `var sum${row}h${half} = 0.0;`) : '',
+      ...quads.map((quad) =>
+        [
+          inputs(shape, rows, quad, `block * 8u + ${quad}u`),
+          needsSum ? perRow((row) => `sum${row}h${half} += dot(x${row}q${quad}, vec4<f32>(1.0));`) : '',
+          ...streams.map(
+            ({ name }) =>
+              `let ${name}q${quad} = ${quadOf(layout, name, quad)};\n${perRow(
+                (row) => `${name}d${row}h${half} += dot(${name}q${quad}, x${row}q${quad});`,
+              )}`,
+          ),
+        ].join('\n'),
+      ),
+      ...streams.map(({ name }) => {
+        const { scale, offset } = affine(layout, name, half);
+        return perRow((row) => {
+          const offsetTerm = offset ? ` + ${offset} * sum${row}h${half}` : '';
+          return `${name}r${row} += ${scale} * ${name}d${row}h${half}${offsetTerm};`;
+        });
+      }),
+    ];
+    return lines.join('\n');
+  });
+  return [...loads, ...halves].join('\n');
+}
+
+function blockSumsByLoop(
+  shape: ProductShape,
+  layout: BlockLayout,
+  streams: readonly Stream[],
+  rows: number,
+): string {
+  const quads = 8 / layout.scales;
+  const perRow = (text: (row: number) => string) => times(rows, text);
+  const halves = Array.from({ length: layout.scales }, (_, half) => {
+    const ends = streams.map(({ name }) => {
+      const scale = `${name}scales.${half === 0 ? 'x' : 'y'}`;
+      const bias = `${name}scales.${half === 0 ? 'z' : 'w'} - `;
+      const steps = 2 ** codeBits(layout);
+      const offset = `(${layout.bias ? bias : '-'}${scale} * ${steps + layout.zero}.0)`;
+      return perRow((row) =>
+        layout.levels
+          ? `${name}r${row} += ${scale} * ${name}d${row};`
+          : `${name}r${row} += ${scale} * ${steps}.0 * ${name}d${row} + ${offset} * sum${row};`,
+      );
+    });
+    return `{
+${streams.map(({ name }) => perRow((row) => `var ${name}d${row} = 0.0;`)).join('\n')}
+${perRow((row) => `var sum${row} = 0.0;`)}
+for (var quad = ${half * quads}u; quad < ${(half + 1) * quads}u; quad++) {
+${inputs(shape, rows, 0, 'block * 8u + quad')}
+${perRow((row) => `sum${row} += dot(x${row}q0, vec4<f32>(1.0));`)}
+${streams
+  .map(
+    ({ part, column, name }) => `let ${name}q = quad_w${part}(n${column} + block, quad);
+${perRow((row) => `${name}d${row} += dot(${name}q, x${row}q0);`)}`,
+  )
+  .join('\n')}
+}
+${ends.join('\n')}
+}`;
+  });
+  const scales = streams.map(
+    ({ part, column, name }) => `let ${name}scales = scales_w${part}(n${column} + block);`,
+  );
+  return [...scales, ...halves].join('\n');
+}
+
+function floatSums(shape: ProductShape, streams: readonly Stream[], rows: number): string {
+  return [
+    inputs(shape, rows, 0, 'block'),
+    ...streams.map(({ part, column, name }) => {
+      const layout = shape.layouts[part];
+      if (layout?.kind !== 'float') return '';
+      return `let ${name}q = ${floatQuad(layout, `w${part}`, `(n${column} + block)`)};\n${times(
+        rows,
+        (row) => `${name}r${row} += dot(${name}q, x${row}q0);`,
+      )}`;
+    }),
+  ].join('\n');
+}
+
+/** Every lane puts its sums down; then each takes some of the results, adds them up and stores them. */
+function reduceLanes(
+  shape: ProductShape,
+  tile: ProductTile,
+  index: number,
+  names: readonly string[],
+): string {
+  const { rows, columns, lanes } = tile;
+  const per = sumsPerThread(shape, tile);
+  const add = (name: string, sum: string) => `
+var ${name} = 0.0;
+for (var other = 0u; other < ${lanes}u; other++) { ${name} += sums[(slot * ${lanes}u + other) * ${per}u + ${sum}]; }`;
+  return `
+${names.map((name, place) => `sums[lid * ${per}u + ${place}u] = ${name};`).join('\n')}
+${shape.norm ? times(rows, (row) => `sums[lid * ${per}u + ${names.length + row}u] = squares${row};`) : ''}
+workgroupBarrier();
+for (var result = lane; result < ${columns * rows}u; result += ${lanes}u) {
+let row = result % ${rows}u;
+${add('first', 'result')}
+${shape.gated ? add('second', `${columns * rows}u + result`) : ''}
+${shape.norm ? add('squares', `${names.length}u + row`) : ''}
+${store(shape, index, `column + result / ${rows}u`, `tile * ${rows}u + row`)}
+}`;
+}
+
+function storeAlone(shape: ProductShape, { rows, columns }: ProductTile, index: number): string {
+  const blocks: string[] = [];
+  for (let column = 0; column < columns; column++) {
+    for (let row = 0; row < rows; row++) {
+      blocks.push(`{
+let first = v${index}c${column}r${row};
+${shape.gated ? `let second = v1c${column}r${row};` : ''}
+${shape.norm ? `let squares = squares${row};` : ''}
+${store(shape, index, `column + ${column}u`, `tile * ${rows} + ${row}u`)}
+}`);
+    }
+  }
+  return blocks.join('\n');
+}
+
+/** Stores one result made from `first` (and `second`, `squares`), where it is inside the matrix. */
+function store(shape: ProductShape, index: number, column: string, row: string): string {
+  const value = (sum: string, part: number): string => {
+    const layout = shape.layouts[part];
+    const factor = layout?.kind === 'block' ? ` * bitcast<f32>(word_w${part}(p.w${part}factors + n))` : '';
+    const root = shape.norm ? ' * root' : '';
+    const bias = `select(0.0, bias${part}[p.w${part}first + n], p.w${part}biased != 0u)`;
+    return `${sum}${factor}${root} + ${bias}`;
+  };
+  const result = shape.gated
+    ? `let gate = ${value('first', 0)};
+let y = gate / (1.0 + exp(min(-gate, 80.0))) * (${value('second', 1)});`
+    : `let y = ${value('first', index)};`;
+  const residual = shape.residual ? ` + ${arenaValue('p.residual + place')}` : '';
+  return `
+let n = ${column};
+let t = ${row};
+if (n < p.w${index}n && t < p.rows) {
+${shape.norm ? 'let root = inverseSqrt(squares / f32(p.k4 * 4u) + bitcast<f32>(p.epsilon));' : ''}
+${result}
+let place = t * p.w${index}width + n;
+${arenaValue(`p.w${index}out + place`)} = y${residual};
+}`;
+}

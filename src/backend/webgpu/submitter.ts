@@ -1,0 +1,278 @@
+/** Hands work to the device's queue: programs of a step as one command buffer, with the copy of their result behind them. */
+import { NearfieldError } from '../../base/error.ts';
+import { isSharedBuffer } from '../../base/platform.ts';
+import type { Ticket, TicketMachine } from '../ticket.ts';
+import { mapRead, usage } from './device.ts';
+import type { GpuRegion } from './gpu-memory.ts';
+import type { Dispatch, GpuProgram } from './program.ts';
+import { TimeSlices } from './time-slices.ts';
+import type { GpuWeight } from './weight.ts';
+import { WorkQueue } from './work-queue.ts';
+
+export interface Submit {
+  readonly program: GpuProgram;
+  readonly arena: GpuRegion;
+  readonly step: GpuRegion;
+  readonly weights: readonly GpuWeight[];
+  readonly symbols: readonly number[];
+  readonly ticket: Ticket;
+}
+
+/** How the device is shared with whoever else draws or computes with it. */
+export interface DevicePace {
+  /** Time that one command buffer is to take at most. */
+  readonly sliceMs: number;
+  /** Time between two command buffers of one step in which the device gets nothing. */
+  readonly gapMs: number;
+}
+
+/** What the last step gave, on the host. */
+interface Fetched {
+  readonly offset: number;
+  readonly byteLength: number;
+  readonly staging: GPUBuffer;
+}
+
+export class Submitter implements TicketMachine {
+  readonly #device: GPUDevice;
+  readonly #queue: WorkQueue<Submit>;
+  readonly #underWay = new Set<Promise<void>>();
+  /** Results of each arena's last step. */
+  readonly #fetched = new Map<GpuRegion, Fetched>();
+  /** Buffers for results that nobody uses now. */
+  readonly #staging: GPUBuffer[] = [];
+  /** Of a command the device found wrong, or its loss. */
+  #failure: NearfieldError | undefined;
+  #isClosed = false;
+  /** The latest that were taken from the queue, and tickets of theirs that were cancelled. */
+  #handed: readonly Submit[] = [];
+  readonly #cancelled = new Set<Ticket>();
+  readonly #pace: DevicePace;
+  readonly #slices: TimeSlices;
+
+  constructor(device: GPUDevice, pace: DevicePace) {
+    this.#device = device;
+    this.#pace = pace;
+    this.#slices = new TimeSlices(pace.sliceMs);
+    this.#queue = new WorkQueue((submits) => this.#hand(submits));
+    device.onuncapturederror = ({ error }) => {
+      this.#failure ??= new NearfieldError(
+        'backend',
+        `The GPU refused a command: ${error.message.split('\n')[0]}`,
+      );
+    };
+    void device.lost.then(({ message }) => {
+      if (!this.#isClosed) this.#failure ??= new NearfieldError('backend', `The GPU was lost: ${message}`);
+    });
+  }
+
+  inOrder(run: () => void): void {
+    this.#queue.run(run);
+  }
+
+  write({ store, offset, byteLength }: GpuRegion, offsetBytes: number, bytes: Uint8Array): void {
+    if (offsetBytes + bytes.length > byteLength) {
+      throw new NearfieldError(
+        'internal',
+        `${bytes.length} bytes from ${offsetBytes} on exceed a region of ${byteLength}`,
+      );
+    }
+    // Dawn in Node takes no shared memory, and no buffer's queue a length that is no multiple of four.
+    const whole = bytes.length % 4 === 0 ? bytes : padded(bytes);
+    const own = isSharedBuffer(whole.buffer) ? new Uint8Array(whole) : (whole as Uint8Array<ArrayBuffer>);
+    // What has to wait is copied: the caller writes to its bytes again.
+    const now = this.#queue.isEmpty ? own : own.slice();
+    this.#queue.run(() => this.#device.queue.writeBuffer(store.buffer, offset + offsetBytes, now));
+  }
+
+  submit(submit: Submit): void {
+    submit.ticket.begin(this);
+    this.#queue.add(submit);
+  }
+
+  cancel(ticket: Ticket): void {
+    if (this.#handed.some((submit) => submit.ticket === ticket)) this.#cancelled.add(ticket);
+    const aborted = new NearfieldError('aborted', 'The step was cancelled');
+    for (const submit of this.#queue.remove((candidate) => candidate.ticket === ticket))
+      submit.ticket.end(aborted);
+  }
+
+  read(region: GpuRegion, offsetBytes: number, target: Uint8Array): Promise<void> | undefined {
+    const fetched = this.#fetched.get(region);
+    if (fetched && offsetBytes === fetched.offset && target.length <= fetched.byteLength) {
+      target.set(new Uint8Array(fetched.staging.getMappedRange(0, align(target.length)), 0, target.length));
+      this.forget(region);
+      return undefined;
+    }
+    return this.#readBack(region, offsetBytes, target);
+  }
+
+  /** Results that lie in this region are not given out any more. */
+  forget(region: GpuRegion): void {
+    const fetched = this.#fetched.get(region);
+    if (!fetched) return;
+    this.#fetched.delete(region);
+    fetched.staging.unmap();
+    this.#staging.push(fetched.staging);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all(this.#underWay);
+    for (const region of [...this.#fetched.keys()]) this.forget(region);
+    for (const staging of this.#staging.splice(0)) staging.destroy();
+  }
+
+  async #readBack(region: GpuRegion, offsetBytes: number, target: Uint8Array): Promise<void> {
+    if (this.#failure) throw this.#failure;
+    const staging = this.#device.createBuffer({
+      size: align(target.length),
+      usage: usage.mapRead | usage.copyTarget,
+    });
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#queue.run(() => {
+          const encoder = this.#device.createCommandEncoder();
+          encoder.copyBufferToBuffer(
+            region.store.buffer,
+            region.offset + offsetBytes,
+            staging,
+            0,
+            staging.size,
+          );
+          this.#device.queue.submit([encoder.finish()]);
+          staging.mapAsync(mapRead).then(resolve, reject);
+        });
+      });
+      target.set(new Uint8Array(staging.getMappedRange(), 0, target.length));
+    } catch (cause) {
+      throw this.#failure ?? new NearfieldError('backend', 'The GPU could not be read from', { cause });
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  /** Programs that follow each other: as few command buffers as the budget of time allows, with gaps between them. */
+  async #hand(submits: Submit[]): Promise<void> {
+    this.#handed = submits;
+    try {
+      for (const { arena } of submits) this.forget(arena);
+      const dispatches = await this.#dispatches(submits);
+      const works = dispatches.map(({ work }) => work);
+      for (let start = 0; start < dispatches.length || start === 0; ) {
+        this.#throwIfStopped(submits);
+        const end = this.#slices.end(works, start);
+        const isLast = end === dispatches.length;
+        const done = this.#encode(dispatches.slice(start, end), isLast ? submits : []);
+        const measured = this.#measure(works.slice(start, end), done);
+        if (isLast) {
+          this.#follow(submits, measured);
+          return;
+        }
+        await measured;
+        start = end;
+        if (this.#pace.gapMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#pace.gapMs));
+      }
+    } catch (cause) {
+      this.#end(submits, this.#failureOf(cause));
+    }
+  }
+
+  async #dispatches(submits: readonly Submit[]): Promise<Dispatch[]> {
+    const instances = submits.map(({ program, arena, step, weights, symbols }) =>
+      program.instance(arena, step, weights, symbols),
+    );
+    for (const instance of instances) {
+      if (!instance.compiling) continue;
+      await instance.compiling;
+      instance.compiling = undefined;
+    }
+    return instances.flatMap(({ dispatches }) => dispatches);
+  }
+
+  #throwIfStopped(submits: readonly Submit[]): void {
+    if (this.#failure) throw this.#failure;
+    if (submits.some(({ ticket }) => this.#cancelled.has(ticket))) {
+      throw new NearfieldError('aborted', 'The step was cancelled');
+    }
+  }
+
+  async #measure(works: readonly number[], done: Promise<void>): Promise<void> {
+    const startMs = performance.now();
+    await done;
+    this.#slices.took(
+      works.reduce((sum, work) => sum + work, 0),
+      performance.now() - startMs,
+    );
+  }
+
+  /** The last commands are with the device; what follows may go behind them. */
+  #follow(submits: readonly Submit[], done: Promise<void>): void {
+    const over = done.then(
+      () => this.#end(submits, this.#failure),
+      (cause) => this.#end(submits, this.#failureOf(cause)),
+    );
+    this.#underWay.add(over);
+    void over.then(() => this.#underWay.delete(over));
+  }
+
+  #end(submits: readonly Submit[], failure: unknown): void {
+    if (this.#handed === submits) this.#handed = [];
+    for (const { ticket } of submits) {
+      this.#cancelled.delete(ticket);
+      ticket.end(failure);
+    }
+  }
+
+  #failureOf(cause: unknown): unknown {
+    if (this.#failure || cause instanceof NearfieldError) return this.#failure ?? cause;
+    return new NearfieldError('backend', 'The GPU failed', { cause });
+  }
+
+  /** Behind the last of a step's commands its result is copied to where the host can read it. */
+  #encode(dispatches: readonly Dispatch[], ending: readonly Submit[]): Promise<void> {
+    const encoder = this.#device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (const { compiled, bindGroup, groups } of dispatches) {
+      if (!compiled.pipeline) continue;
+      pass.setPipeline(compiled.pipeline);
+      pass.setBindGroup(0, bindGroup);
+      pass.dispatchWorkgroups(...groups);
+    }
+    pass.end();
+    const last = ending.at(-1);
+    const place = last?.program.resultPlace(last.symbols);
+    if (!last || !place || place.byteLength === 0) {
+      this.#device.queue.submit([encoder.finish()]);
+      return this.#device.queue.onSubmittedWorkDone().then(() => {});
+    }
+    const staging = this.#stagingOf(place.byteLength);
+    const size = align(place.byteLength);
+    encoder.copyBufferToBuffer(last.arena.store.buffer, last.arena.offset + place.offset, staging, 0, size);
+    this.#device.queue.submit([encoder.finish()]);
+    return staging.mapAsync(mapRead, 0, size).then(() => {
+      this.#fetched.set(last.arena, { ...place, staging });
+    });
+  }
+
+  #stagingOf(byteLength: number): GPUBuffer {
+    const fitting = this.#staging.findIndex(({ size }) => size >= byteLength);
+    const [found] = fitting < 0 ? [] : this.#staging.splice(fitting, 1);
+    if (found) return found;
+    // The one that is too small is of no use any more.
+    this.#staging.pop()?.destroy();
+    return this.#device.createBuffer({
+      size: align(byteLength),
+      usage: usage.mapRead | usage.copyTarget,
+      label: 'results',
+    });
+  }
+}
+
+const align = (bytes: number): number => Math.ceil(bytes / 4) * 4;
+
+function padded(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(align(bytes.length));
+  whole.set(bytes);
+  return whole;
+}

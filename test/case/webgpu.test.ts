@@ -1,0 +1,105 @@
+/** The webgpu backend under the case table, on an adapter that is a program, with the kernels of either kind of device. */
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { openWebgpuBackend, type WebgpuBackend } from '../../src/backend/webgpu/backend.ts';
+import type { Backend } from '../../src/backend.ts';
+import type { CacheType } from '../../src/graph.ts';
+import { findSoftwareGpu } from '../fixture/software-gpu.ts';
+import { changeStep, flipMaskBit, scaleFileBlock, shiftPosition } from './mutants/mutate-backend.ts';
+import { opCases } from './op-cases.ts';
+import { runCase } from './run-cases.ts';
+
+const { skip } = await findSoftwareGpu();
+
+/** Kernels for devices whose threads run side by side take a program long to compile: some cases are enough for them. */
+const devices = [
+  {
+    name: 'alone',
+    options: { parallel: false },
+    // Of cases that differ in a size alone, some: a kernel for each size takes long to compile.
+    cases:
+      /^(?!attention, (groups of (1|4|7), heads of (32|64|128)|groups of 2, heads of (32|64|80)|prefix of 12[78]|window of (128|1000)))/,
+    cached: /^(attention, (tree of|tree d|groups of 4, heads of 64|values)|layers.*q4_k)/,
+  },
+  {
+    name: 'side by side, default limits',
+    options: { parallel: true, defaultLimits: true },
+    cases:
+      /^(matmul (f16 \[17|q8_0 \[130|q4_0 (\[96|twice|and)|q6_k \[96|q8_0 (twice|and))|attention, (prefix of 129|tree of|window of 100)|layers (\{\}|.*q4_k))/,
+    cached: /^attention, tree of/,
+  },
+] as const;
+
+for (const { name: device, options, cases, cached } of devices) {
+  let opened: Promise<WebgpuBackend> | undefined;
+  const backend = () => {
+    opened ??= openWebgpuBackend({}, options);
+    return opened;
+  };
+  const unused = new Set<string>();
+  after(async () => (await opened)?.close());
+
+  test(`webgpu, ${device}: opens`, { skip }, async () => {
+    for (const pattern of (await backend()).describe().patterns) unused.add(pattern.name);
+  });
+
+  for (const opCase of opCases.filter(({ name }) => cases.test(name))) {
+    test(`webgpu, ${device}: ${opCase.name}`, { skip }, async (context) => {
+      const { problems, patterns, skipped } = await runCase(await backend(), opCase);
+      for (const pattern of patterns) unused.delete(pattern);
+      if (skipped) return context.skip(skipped);
+      assert.deepEqual(problems, []);
+    });
+  }
+
+  for (const cacheType of ['f16', 'q8_0'] as const) {
+    for (const opCase of opCases.filter(({ name }) => cached.test(name))) {
+      test(`webgpu, ${device}, ${cacheType} cache: ${opCase.name}`, { skip }, async (context) => {
+        const { problems, skipped } = await runCase(await backend(), opCase, cacheType);
+        if (skipped) return context.skip(skipped);
+        assert.deepEqual(problems, []);
+      });
+    }
+  }
+
+  test(`webgpu, ${device}: the cases use every fusion pattern`, { skip }, () => {
+    assert.deepEqual([...unused], []);
+  });
+
+  test(`webgpu, ${device}: nothing is held after the cases`, { skip }, async () => {
+    const { weightBytes, regionBytes } = (await backend()).memory();
+    assert.deepEqual({ weightBytes, regionBytes }, { weightBytes: 0, regionBytes: 0 });
+  });
+}
+
+const mutants: readonly {
+  readonly name: RegExp;
+  readonly mutate: (base: Backend) => Backend;
+  readonly cacheType?: CacheType;
+}[] = [
+  {
+    name: /^matmul (f32|q8_0|q4_0|q4_k|q6_k) of values of one sign/,
+    mutate: (base) => scaleFileBlock(base, 1, 0, 1.02),
+  },
+  { name: /^attention, tree (of|w)/, mutate: (base) => changeStep(base, flipMaskBit) },
+  { name: /^attention, tree w/, mutate: (base) => changeStep(base, flipMaskBit), cacheType: 'q8_0' },
+  { name: /^(rope split|layers \{\})/, mutate: (base) => changeStep(base, shiftPosition) },
+];
+
+test('webgpu: its stated rounding hides no scaled block, flipped mask bit or shifted position', {
+  skip,
+}, async () => {
+  const base = await openWebgpuBackend({}, { parallel: false });
+  try {
+    for (const { name, mutate, cacheType } of mutants) {
+      const cases = opCases.filter((opCase) => name.test(opCase.name));
+      assert.ok(cases.length > 0, `${name}`);
+      for (const opCase of cases) {
+        const { problems } = await runCase(mutate(base), opCase, cacheType);
+        assert.notEqual(problems.length, 0, `${opCase.name} did not notice`);
+      }
+    }
+  } finally {
+    await base.close();
+  }
+});
