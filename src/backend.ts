@@ -7,7 +7,13 @@ import type { NumberFormat } from './format.ts';
 import type { Capability, Plan, Segment } from './plan.ts';
 import type { TensorType } from './tensor.ts';
 
-export { type BackendName, type BackendOptions, backendNames, openBackend } from './backend/open.ts';
+export {
+  automaticBackends,
+  type BackendName,
+  type BackendOptions,
+  backendNames,
+  openBackend,
+} from './backend/open.ts';
 export { StepBlock, type StepBlockLimits, stepBlockLayout } from './backend/step-block.ts';
 export { Ticket, type TicketMachine } from './backend/ticket.ts';
 

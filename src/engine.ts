@@ -63,7 +63,9 @@ export interface AssetPaths {
 }
 
 export interface LoadOptions {
-  /** `auto` (default): the fastest there is; today `wasm`. */
+  /**
+   * `auto` (default): `wasm`, or `webgpu` where there is a GPU that a short measurement with this model shows to be faster.
+   */
   readonly backend?: BackendName | 'auto';
   /**
    * Compute threads. By default as many as the host has processors, at most 16; while text is generated fewer are tried now
@@ -166,6 +168,8 @@ export interface EngineDescription {
   readonly fileBytes: number;
   readonly cacheType: CacheType;
   readonly backend: BackendName;
+  /** Why `auto` took it, or did not take another. */
+  readonly backendReason?: string | undefined;
   readonly threads: number;
   /** Milliseconds from the call of `load` to the engine. */
   readonly loadMs: number;

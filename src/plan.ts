@@ -46,6 +46,8 @@ export interface Capability {
   packingBytes(weight: TensorType<NumberFormat>): number;
   /** Bytes of weights, cache and activations that one memory of the machine can hold; Infinity where only the host's bounds it. */
   readonly addressableBytes: number;
+  /** The machine is a program that stands in for a device, so never the fastest way; false where it is not said. */
+  readonly emulated?: boolean;
   /** Memories that a plan may spread its layers over. */
   readonly mostMemories: number;
   /** Bytes beyond the last buffer of an arena that kernels may read, never use. */

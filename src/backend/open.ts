@@ -21,6 +21,9 @@ const table = {
   wasm: async () => (await import('./wasm/backend.ts')).openWasmBackend,
 } satisfies Record<string, () => Promise<(options: BackendOptions) => Backend | Promise<Backend>>>;
 
+/** What `auto` chooses from; the first opens on every host. */
+export const automaticBackends: readonly BackendName[] = ['wasm', 'webgpu'];
+
 export type BackendName = keyof typeof table;
 
 export const backendNames = Object.keys(table) as readonly BackendName[];

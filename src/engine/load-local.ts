@@ -9,19 +9,14 @@ import { openKvCache } from '../kv-cache.ts';
 import { openTokenizer } from '../tokenizer.ts';
 import { openBudget } from '../weights.ts';
 import { openChat } from './chat.ts';
+import { chooseBackend, startCandidates } from './choose-backend.ts';
 import { openDraft } from './load-draft.ts';
 import { LocalEngine } from './local-engine.ts';
+import { measureRequest } from './measure-speed.ts';
 import { hashModel } from './model-hash.ts';
-import { openMachine, rowsWithRoom, startMachine } from './open-machine.ts';
+import { openMachine, rowsWithRoom } from './open-machine.ts';
 import { describeStream, openWeights, planForBudget } from './open-weights.ts';
-import {
-  defaultBackend,
-  defaultCacheType,
-  type Priority,
-  priorities,
-  priorityNames,
-  selectedRows,
-} from './pass-bounds.ts';
+import { defaultCacheType, type Priority, priorities, priorityNames, selectedRows } from './pass-bounds.ts';
 
 export interface LocalLoadOptions extends LoadOptions {
   /** Where each memory of the backend ends (`BackendOptions`). */
@@ -35,16 +30,16 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
   try {
     throwIfAborted(signal);
     const budget = openBudget(options.memoryBudget);
-    const name =
-      options.backend === 'auto' || options.backend === undefined ? defaultBackend : options.backend;
-    const { threads, memoryBytes, cacheType = defaultCacheType(name) } = options;
+    const { threads, memoryBytes } = options;
     const { chunkRows, cut, gaps } = mannersOf(options.priority);
     const machineOptions = {
       ...(threads === undefined ? {} : { threads }),
       ...(memoryBytes === undefined ? {} : { memoryBytes }),
       ...(assets ? { assets } : {}),
+      ...(gaps ? { pace: gaps } : {}),
     };
-    const starting = startMachine(name, machineOptions, opened);
+    // Threads take a while to start.
+    const candidates = startCandidates(options.backend, { ...machineOptions, memories: 1 }, opened);
     const checkpoint = opened.add(await openCheckpoint(input, { signal, headers }), (file) => file.close());
     onProgress?.({ stage: 'open', loadedBytes: 0, totalBytes: checkpoint.byteLength });
     const model = await openModel(checkpoint, signal);
@@ -62,9 +57,20 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
         `The model knows ${graph.positionCount} positions, so its context cannot be ${statedLength}`,
       );
     }
+    const choice = await chooseBackend(candidates, (candidate) => measureRequest(graph, candidate, signal));
+    const { name } = choice;
+    const { cacheType = defaultCacheType(name) } = options;
     const planOptions = { cacheType, cacheRows: rowsWithRoom(options.contextLength, trained), cut };
     const { limitBytes } = budget;
-    const machine = await openMachine(starting, name, machineOptions, graph, planOptions, limitBytes, opened);
+    const machine = await openMachine(
+      choice.backend,
+      name,
+      machineOptions,
+      graph,
+      planOptions,
+      limitBytes,
+      opened,
+    );
     const { backend } = machine;
     const vocabulary = { tokenizer, metadata: checkpoint.metadata };
     const draftIn = {
@@ -122,6 +128,7 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
         fileBytes: checkpoint.byteLength,
         cacheType,
         backend: name,
+        backendReason: choice.reason,
         threads: backend.threads,
         loadMs: performance.now() - began,
         hasChatTemplate: chat.hasTemplate,

@@ -7,6 +7,7 @@ import { Cleanup } from '../base/cleanup.ts';
 import { type CacheType, type Graph, valuesRead, type WeightValue, weightShares } from '../graph.ts';
 import { loadWeights, openBudget, type Weights } from '../weights.ts';
 import { madeUpCheckpoint } from './made-up-weights.ts';
+import { defaultCacheType } from './pass-bounds.ts';
 import { openSpeedProbe, type SpeedProbe } from './speed-probe.ts';
 import { layersOf, thinGraph } from './thin-graph.ts';
 
@@ -94,6 +95,17 @@ export async function measureSpeed(
   } finally {
     await opened.close();
   }
+}
+
+/** Milliseconds that a prompt of 256 tokens and 128 generated ones would take; undefined as for `measureSpeed`. */
+export async function measureRequest(
+  graph: Graph,
+  backend: Backend,
+  signal: AbortSignal | undefined,
+): Promise<number | undefined> {
+  const cacheType = defaultCacheType(backend.name);
+  const speed = await measureSpeed(graph, { backend, cacheType, residentBytes: () => 0, signal });
+  return speed && speed.prefillMs(256, 0) + 128 * speed.decodeMs(320);
 }
 
 interface DecodeTimes {

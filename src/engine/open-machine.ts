@@ -18,16 +18,9 @@ export interface Machine {
   readonly plan: Plan | undefined;
 }
 
-/** Begins to open a backend with one memory, whose threads take a while to start; `opened` closes it. */
-export function startMachine(name: BackendName, options: BackendOptions, opened: Cleanup): Promise<Backend> {
-  const starting = openBackend(name, { ...options, memories: 1 });
-  const orNone = starting.catch(() => undefined);
-  return opened.add(starting, async () => (await orNone)?.close());
-}
-
-/** `starting` is from `startMachine`. Throws whatever `openBackend` throws, and `unsupported`. */
+/** `first` has one memory. Throws whatever `openBackend` throws, and `unsupported`. */
 export async function openMachine(
-  starting: Promise<Backend>,
+  first: Backend,
   name: BackendName,
   options: BackendOptions,
   graph: Graph,
@@ -35,7 +28,6 @@ export async function openMachine(
   mostWeightBytes: number,
   opened: Cleanup,
 ): Promise<Machine> {
-  const first = await starting;
   const capability = first.describe();
   const plan = makePlan(graph, capability, wanted);
   const weightBytes = plan.weightBytes.reduce((sum, bytes) => sum + bytes, 0);

@@ -45,7 +45,7 @@ function supports({ operation, inputs }: GraphNode): boolean {
 /** File bytes that are turned at a time into packed ones. */
 export const pieceBytes = 1 << 22;
 
-export function capabilityOf({ bindingBytes }: DeviceProfile): Capability {
+export function capabilityOf({ bindingBytes, emulated }: DeviceProfile): Capability {
   return {
     backend: 'webgpu',
     alignmentBytes: bindingAlignment,
@@ -65,6 +65,7 @@ export function capabilityOf({ bindingBytes }: DeviceProfile): Capability {
     packedRows: partRows,
     packingBytes: () => 2 * pieceBytes,
     addressableBytes: Number.POSITIVE_INFINITY,
+    emulated,
     mostMemories: 1,
     overreadBytes: 0,
     /** WGSL promises e^x up to 3 + 2|x| units in the last place; activations reach |x| = 30 with a result to speak of. */

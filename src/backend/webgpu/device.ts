@@ -52,6 +52,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenDevic
       bufferBytes: limits.maxBufferSize,
       workgroups: limits.maxComputeWorkgroupsPerDimension,
       parallel: options.parallel ?? isFallbackAdapter !== true,
+      emulated: isFallbackAdapter === true,
     },
     adapterName: description || [vendor, architecture].filter(Boolean).join(' ') || 'unnamed adapter',
   };

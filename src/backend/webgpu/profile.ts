@@ -10,4 +10,6 @@ export interface DeviceProfile {
    * thread that works alone is ten times as fast.
    */
   readonly parallel: boolean;
+  /** The adapter says that it is a program. */
+  readonly emulated: boolean;
 }
