@@ -110,6 +110,13 @@ export interface Backend {
    * graph's symbols: `[T, R]`. A failure is the ticket's; throws `internal` for a program of another backend.
    */
   submit(program: Program, bindings: Bindings, symbols: readonly number[], ticket: Ticket): void;
+  /** The device is gone (a driver that crashed, a browser that took it): every ticket fails until `recover`. */
+  readonly isLost?: boolean;
+  /**
+   * Of machines that can be lost: opens the device anew. Regions are there under their addresses, all zero; programs run
+   * again; packed weights have room and must be packed again (`packRows`). Rejects where the device does not come back.
+   */
+  recover?(): Promise<void>;
   /** Threads that compute, for reports; where the backend chooses their number, those of a short step at present. */
   readonly threads: number;
   /** Bytes now held, by purpose. */

@@ -6,6 +6,7 @@ import type { StreamTraffic } from './weights/stream-traffic.ts';
 
 export { type Budget, openBudget, type Reservation } from './base/budget.ts';
 export { type LoadWeightsOptions, loadWeights } from './weights/load.ts';
+export { repackWeights } from './weights/repack.ts';
 export { type BudgetShares, decideResidency, type Residency } from './weights/residency.ts';
 export { planForResidency, type StreamWeightsOptions, streamWeights } from './weights/stream.ts';
 export type { StreamEvent, StreamTraffic } from './weights/stream-traffic.ts';

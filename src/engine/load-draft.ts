@@ -10,7 +10,7 @@ import type { CacheType } from '../graph.ts';
 import { type KvCache, openKvCache } from '../kv-cache.ts';
 import { addressablePages, makePlan, type Plan, type PlanOptions } from '../plan.ts';
 import { openTokenizer } from '../tokenizer.ts';
-import { type Budget, loadWeights, type Weights } from '../weights.ts';
+import { type Budget, loadWeights, repackWeights, type Weights } from '../weights.ts';
 import { rowsWithRoom } from './open-machine.ts';
 import { selectedRows } from './pass-bounds.ts';
 import { expectSharedVocabulary, type NamedVocabulary } from './shared-vocabulary.ts';
@@ -23,6 +23,8 @@ export interface DraftParts {
   readonly executor: PlanExecutor;
   readonly cache: KvCache;
   readonly weights: Weights;
+  /** Packs the weights again where this machine, which was lost, holds them. */
+  repack(lost: Backend): Promise<void>;
 }
 
 /** What a draft takes over from its target. */
@@ -106,7 +108,13 @@ async function openParts(
     openExecutor({ backend, plan, weights, cache, budget, gaps, ...(trace ? { onTrace: trace } : {}) }),
     (steps) => steps.close(),
   );
-  return { source: checkpoint.name, description: model.description, contextLength, executor, cache, weights };
+  const repack = async (lost: Backend): Promise<void> => {
+    if (lost === backend) await repackWeights(weights, graph.weights, backend, checkpoint);
+  };
+  return {
+    ...{ source: checkpoint.name, description: model.description, contextLength, executor, cache, weights },
+    repack,
+  };
 }
 
 /** A target that fills several memories leaves no room that could be counted on. */

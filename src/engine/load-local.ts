@@ -1,5 +1,6 @@
 /** Opens everything an engine needs on this thread, from the file to the executor; on failure frees it in reverse order. */
 import { openModel } from '../architecture.ts';
+import type { Backend } from '../backend.ts';
 import { Cleanup } from '../base/cleanup.ts';
 import { known, NearfieldError, throwIfAborted } from '../base/error.ts';
 import { openCheckpoint } from '../checkpoint.ts';
@@ -7,7 +8,7 @@ import type { Engine, LoadOptions, ModelInput } from '../engine.ts';
 import { openExecutor } from '../executor.ts';
 import { openKvCache } from '../kv-cache.ts';
 import { openTokenizer } from '../tokenizer.ts';
-import { openBudget } from '../weights.ts';
+import { openBudget, repackWeights } from '../weights.ts';
 import { openChat } from './chat.ts';
 import { chooseBackend, startCandidates } from './choose-backend.ts';
 import { openDraft } from './load-draft.ts';
@@ -17,6 +18,7 @@ import { hashModel } from './model-hash.ts';
 import { openMachine, rowsWithRoom } from './open-machine.ts';
 import { describeStream, openWeights, planForBudget } from './open-weights.ts';
 import { defaultCacheType, type Priority, priorities, priorityNames, selectedRows } from './pass-bounds.ts';
+import { Recovery } from './recovery.ts';
 
 export interface LocalLoadOptions extends LoadOptions {
   /** Where each memory of the backend ends (`BackendOptions`). */
@@ -97,7 +99,11 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
       pages.close(),
     );
     const toLoad = { checkpoint, backend, budget, plan, stream };
-    const weights = await openWeights(toLoad, options, opened);
+    const weights = await survivingLoss(backend, () => openWeights(toLoad, options, opened));
+    const recovery = Recovery.of(backend, async () => {
+      await repackWeights(weights, plan.graph.weights, backend, checkpoint);
+      await draft?.repack(backend);
+    });
     const onTrace = options.onTrace ? { onTrace: options.onTrace } : {};
     const executor = opened.add(
       openExecutor({ backend, plan, weights, cache, budget, gaps, ...onTrace }),
@@ -115,7 +121,7 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
         `The memory budget leaves room for a context of ${contextLength} rows; state one to have another`,
       );
     return new LocalEngine({
-      ...{ tokenizer, chat, cache, executor, weights, contextLength, draft },
+      ...{ tokenizer, chat, cache, executor, weights, contextLength, draft, recovery },
       ...{ decoder: options.decoder, fallback: options.fallback },
       threads: () => backend.threads,
       // Pages are bytes in the backend's own layout, so a snapshot fits this backend and this model only.
@@ -145,6 +151,17 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
   } catch (error) {
     await opened.close().catch(() => {});
     throw error;
+  }
+}
+
+/** A device that is lost while weights go to it gets them once more. */
+async function survivingLoss<T>(backend: Backend, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (error) {
+    if (!backend.isLost || !backend.recover) throw error;
+    await backend.recover();
+    return load();
   }
 }
 

@@ -9,6 +9,7 @@ import type { Weights } from '../weights.ts';
 import type { Chat, ChatMessage } from './chat.ts';
 import type { DraftParts } from './load-draft.ts';
 import { LocalSession } from './local-session.ts';
+import type { Recovery } from './recovery.ts';
 import { decodeSnapshot } from './snapshot.ts';
 
 /** What an engine is made of; its sessions share it. */
@@ -23,6 +24,8 @@ export interface EngineParts {
   /** That compute a token at present. */
   threads(): number;
   readonly draft: DraftParts | undefined;
+  /** Where the machine may be lost. */
+  readonly recovery: Recovery | undefined;
   /** For generations that state none. */
   readonly decoder: ProposerName | undefined;
   readonly fallback: FallbackName | undefined;

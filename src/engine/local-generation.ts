@@ -21,6 +21,8 @@ export interface SessionHold {
   /** The proposer that the options ask for. */
   openProposer(options: GenerateOptions): Proposer;
   readonly executor: SessionExecutor;
+  /** Says of which ids the sequence's rows are from now on. */
+  follow(tokens: readonly number[]): void;
 }
 
 const perSecond = (count: number, milliseconds: number): number =>
@@ -232,6 +234,7 @@ export class LocalGeneration implements Generation {
     const fresh = promptTokens.slice(common, -1);
     const totalRows = fresh.length;
     let length = 0;
+    this.#hold.follow(promptTokens);
     try {
       if (totalRows > 0) onPrompt?.({ doneRows: 0, totalRows });
       await computeChain(this.#hold.executor, sequence, fresh, {
@@ -247,6 +250,7 @@ export class LocalGeneration implements Generation {
     } finally {
       tokens.length = common;
       for (const token of promptTokens.slice(common, length)) tokens.push(token);
+      this.#hold.follow(tokens);
     }
     return common;
   }

@@ -8,6 +8,7 @@ import { LocalGeneration } from './local-generation.ts';
 import { PausableExecutor } from './pausable-executor.ts';
 import { scoreTokens } from './score.ts';
 import { encodeSnapshot } from './snapshot.ts';
+import { SurvivingExecutor } from './surviving-executor.ts';
 
 export class LocalSession implements Session {
   /** The engine keeps account of its sessions. */
@@ -16,6 +17,8 @@ export class LocalSession implements Session {
   readonly #parts: EngineParts;
   readonly #sequence: Sequence;
   readonly #executor: PausableExecutor;
+  /** Between that and the engine's where the machine may be lost. */
+  readonly #surviving: SurvivingExecutor | undefined;
   /** Ids of all committed rows and one more (none while the session is empty). */
   readonly #tokens: number[];
   readonly #closing = new AbortController();
@@ -28,7 +31,9 @@ export class LocalSession implements Session {
   constructor(parts: EngineParts, sequence: Sequence, tokens: number[]) {
     this.#parts = parts;
     this.#sequence = sequence;
-    this.#executor = new PausableExecutor(parts.executor);
+    const { executor, recovery } = parts;
+    this.#surviving = recovery && new SurvivingExecutor(executor, sequence, tokens, recovery);
+    this.#executor = new PausableExecutor(this.#surviving ?? executor);
     this.#draftExecutor = parts.draft && new PausableExecutor(parts.draft.executor);
     this.#tokens = tokens;
   }
@@ -43,6 +48,7 @@ export class LocalSession implements Session {
       begin: (generation: LocalGeneration) => this.#begin(generation),
       openProposer: (given: GenerateOptions) => this.#openProposer(given),
       executor: this.#executor,
+      follow: (ids: readonly number[]) => this.#surviving?.follow(ids),
     };
     return new LocalGeneration(this.#parts, timeline, prompt, this.#withClosing(options), hold);
   }
@@ -51,9 +57,11 @@ export class LocalSession implements Session {
     const end = this.#begin();
     try {
       this.#forgetAll();
+      this.#surviving?.follow(ids);
       return await scoreTokens(this.#executor, this.#sequence, ids, this.#withClosing(options));
     } finally {
       this.#forgetAll();
+      this.#surviving?.follow(this.#tokens);
       end();
     }
   }

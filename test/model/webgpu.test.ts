@@ -12,7 +12,7 @@ import { openKvCache } from '../../src/kv-cache.ts';
 import { makePlan } from '../../src/plan.ts';
 import { loadWeights, openBudget } from '../../src/weights.ts';
 import { findSoftwareGpu } from '../fixture/software-gpu.ts';
-import { watchDevice } from '../fixture/watch-device.ts';
+import { watchDevice, watchLosses } from '../fixture/watch-device.ts';
 
 const { skip } = await findSoftwareGpu();
 const model = fileURLToPath(new URL('../../models/fable/fable-1m-q8_0.gguf', import.meta.url));
@@ -97,4 +97,79 @@ test('twenty loads on one device leave no buffer behind', { skip }, async () => 
   }
   assert.ok(watch.buffers.created > 400);
   assert.equal(watch.buffers.destroyed, watch.buffers.created);
+});
+
+type Moment = 'upload' | 'prompt' | 'decode' | 'read-back';
+
+/** Greedy ids of two conversations, while the device is lost at each of these moments. */
+async function idsWithLosses(
+  moments: readonly Moment[],
+): Promise<{ ids: readonly number[]; lost: Moment[] }> {
+  const devices: GPUDevice[] = [];
+  const lost: Moment[] = [];
+  const lose = (moment: Moment): void => {
+    if (!moments.includes(moment) || lost.includes(moment)) return;
+    lost.push(moment);
+    devices.at(-1)?.destroy();
+  };
+  let results = 0;
+  using _ = watchLosses({
+    onDevice: (device) => devices.push(device),
+    onMap: ({ label }) => {
+      if (label === 'results' && results++ === 8) lose('read-back');
+    },
+  });
+  const engine = await loadEngine(model, {
+    ...{ backend: 'webgpu', chunkRows: 16, contextLength: 256 },
+    onProgress: ({ stage, loadedBytes }) => {
+      if (stage === 'weights' && loadedBytes > 200_000) lose('upload');
+    },
+  });
+  try {
+    const session = await engine.session();
+    const other = await engine.session();
+    const prompt = Array.from({ length: 36 }, (_, index) => 300 + index);
+    const ids: number[] = [];
+    await other.generate(prompt.slice(9), { maxTokens: 1 }).result();
+    for (const turn of [prompt, [...prompt, 11, 12]]) {
+      const onPrompt = ({ doneRows }: { doneRows: number }) => doneRows > 16 && lose('prompt');
+      for await (const { id } of session.generate(turn, { maxTokens: 5, decoder: 'plain', onPrompt })) {
+        if (id !== undefined) ids.push(id);
+        if (ids.length === 3) lose('decode');
+      }
+    }
+    // This session did nothing when the device was lost.
+    const last = await other.generate([...prompt.slice(9), 5], { maxTokens: 2 }).result();
+    return { ids: [...ids, ...last.tokens], lost };
+  } finally {
+    await engine.close();
+  }
+}
+
+test('a lost device comes back, and the ids are those of an undisturbed run', { skip }, async () => {
+  const undisturbed = await idsWithLosses([]);
+  assert.deepEqual(undisturbed.lost, []);
+  const disturbed = await idsWithLosses(['upload', 'prompt', 'decode', 'read-back']);
+  assert.deepEqual(disturbed.lost, ['upload', 'prompt', 'decode', 'read-back']);
+  assert.deepEqual(disturbed.ids, undisturbed.ids);
+});
+
+test('a device that does not come back is an error with its reason', { skip }, async () => {
+  const devices: GPUDevice[] = [];
+  using _ = watchLosses({ onDevice: (device) => devices.push(device) });
+  const engine = await loadEngine(model, { backend: 'webgpu', chunkRows: 16, contextLength: 256 });
+  try {
+    const session = await engine.session();
+    await session.generate([300], { maxTokens: 1 }).result();
+    {
+      using _ = watchLosses({ onDevice: (device) => device.destroy() });
+      devices.at(-1)?.destroy();
+      const generating = session.generate([300, 301], { maxTokens: 2 }).result();
+      await assert.rejects(generating, { code: 'backend', message: /The GPU was lost/ });
+    }
+    // Later there is one again.
+    assert.equal((await session.generate([300, 301], { maxTokens: 2 }).result()).tokens.length, 2);
+  } finally {
+    await engine.close();
+  }
 });

@@ -29,7 +29,7 @@ export async function openWebgpuBackend(
   deviceOptions: DeviceOptions = {},
 ): Promise<WebgpuBackend> {
   const { workMs, gapMs } = pace ?? usualPace;
-  return new WebgpuBackend(await openDevice(deviceOptions), { sliceMs: workMs, gapMs });
+  return new WebgpuBackend(await openDevice(deviceOptions), { sliceMs: workMs, gapMs }, deviceOptions);
 }
 
 /** In a browser the page's drawing waits for the same device; elsewhere only somebody who cancels. */
@@ -40,15 +40,18 @@ export class WebgpuBackend implements Backend {
   /** The host's thread only asks. */
   readonly threads = 1;
   readonly adapterName: string;
-  readonly #device: GPUDevice;
+  #device: GPUDevice;
   readonly #opened: OpenDevice;
+  readonly #deviceOptions: DeviceOptions;
   readonly #memory: GpuMemory;
   readonly #pipelines: Pipelines;
   readonly #submitter: Submitter;
   readonly #capability: Capability;
-  #weightBytes = 0;
+  readonly #weights = new Set<GpuWeight>();
+  #isClosed = false;
 
-  constructor(opened: OpenDevice, pace: DevicePace) {
+  constructor(opened: OpenDevice, pace: DevicePace, deviceOptions: DeviceOptions) {
+    this.#deviceOptions = deviceOptions;
     const { device, profile, adapterName } = opened;
     this.adapterName = adapterName;
     this.#opened = opened;
@@ -64,6 +67,7 @@ export class WebgpuBackend implements Backend {
   }
 
   allocate(byteLength: number, purpose: string, use?: RegionUse): Region {
+    this.#expectOpen();
     return this.#memory.allocate(byteLength, purpose, use);
   }
 
@@ -77,26 +81,30 @@ export class WebgpuBackend implements Backend {
   }
 
   read(region: Region, offsetBytes: number, target: Uint8Array): Promise<void> | undefined {
+    this.#expectOpen();
     return this.#submitter.read(this.#memory.of(region), offsetBytes, target);
   }
 
   async pack(type: TensorType<NumberFormat>, read: ReadWeight, signal?: AbortSignal): Promise<GpuWeight> {
     throwIfAborted(signal);
+    this.#expectOpen();
     const size = weightSize(type, this.#opened.profile.bindingBytes);
     const weight = GpuWeight.inOwnBuffers(type, size, this.#memory);
     try {
       await weight.packRows(0, size.rows, read, this.#device.queue, signal);
+      this.#submitter.throwIfLost();
     } catch (error) {
       weight.destroy();
       throw error;
     }
-    this.#weightBytes += weight.byteLength;
+    this.#weights.add(weight);
     return weight;
   }
 
   unpack(weight: PackedWeight): void {
-    (weight as GpuWeight).destroy();
-    this.#weightBytes -= weight.byteLength;
+    const own = weight as GpuWeight;
+    own.destroy();
+    this.#weights.delete(own);
   }
 
   place(type: TensorType<NumberFormat>, region: Region, offsetBytes: number): GpuWeight {
@@ -129,11 +137,12 @@ export class WebgpuBackend implements Backend {
   prepare(segment: Segment, plan: Plan): Program {
     const { profile } = this.#opened;
     return new GpuProgram(segment, plan, {
-      ...{ device: this.#device, profile, memory: this.#memory, pipelines: this.#pipelines },
+      ...{ device: () => this.#device, profile, memory: this.#memory, pipelines: this.#pipelines },
     });
   }
 
   submit(program: Program, bindings: Bindings, symbols: readonly number[], ticket: Ticket): void {
+    this.#expectOpen();
     if (!(program instanceof GpuProgram)) {
       throw new NearfieldError('internal', 'A program of another backend');
     }
@@ -146,12 +155,40 @@ export class WebgpuBackend implements Backend {
   }
 
   memory(): { weightBytes: number; regionBytes: number } {
-    return { weightBytes: this.#weightBytes, regionBytes: this.#memory.regionBytes };
+    let weightBytes = 0;
+    for (const { byteLength } of this.#weights) weightBytes += byteLength;
+    return { weightBytes, regionBytes: this.#memory.regionBytes };
+  }
+
+  get isLost(): boolean {
+    return this.#submitter.isLost;
+  }
+
+  async recover(): Promise<void> {
+    this.#expectOpen();
+    const { device, profile } = await openDevice(this.#deviceOptions);
+    if (profile.bindingBytes < this.#opened.profile.bindingBytes) {
+      device.destroy();
+      throw new NearfieldError('backend', 'the adapter that is there now allows only smaller buffers');
+    }
+    this.#device = device;
+    this.#pipelines.restart(device);
+    this.#submitter.restart(device);
+    this.#memory.recreate(device);
+    for (const weight of this.#weights) weight.recreate(this.#memory);
   }
 
   async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     await this.#submitter.close();
     this.#memory.close();
+    for (const weight of this.#weights) weight.destroy();
+    this.#weights.clear();
     this.#device.destroy();
+  }
+
+  #expectOpen(): void {
+    if (this.#isClosed) throw new NearfieldError('backend', 'The backend is closed');
   }
 }

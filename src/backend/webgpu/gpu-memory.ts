@@ -38,12 +38,12 @@ export const storageUsage = usage.storage | usage.copySource | usage.copyTarget;
 const align = (bytes: number): number => Math.max(1, Math.ceil(bytes / bindingAlignment)) * bindingAlignment;
 
 export class GpuMemory {
-  readonly #device: GPUDevice;
+  #device: GPUDevice;
   readonly #profile: DeviceProfile;
   /** In the order of everything else the device is asked for. */
   readonly #inOrder: (run: () => void) => void;
   readonly #banks: Bank[] = [];
-  readonly #regions = new Set<Region>();
+  readonly #regions = new Set<GpuRegion>();
   #unaddressed = firstUnaddressed;
   #generation = 0;
   #regionBytes = 0;
@@ -82,7 +82,7 @@ export class GpuMemory {
 
   release(region: Region): void {
     const own = this.of(region);
-    this.#regions.delete(region);
+    this.#regions.delete(own);
     this.#regionBytes -= region.byteLength;
     const bank = this.#banks.find((candidate) => candidate === own.store);
     if (!bank) {
@@ -94,7 +94,8 @@ export class GpuMemory {
   }
 
   of(region: Region): GpuRegion {
-    if (this.#regions.has(region)) return region as GpuRegion;
+    const own = region as GpuRegion;
+    if (this.#regions.has(own)) return own;
     throw new NearfieldError('internal', 'A region is used that this backend does not hold');
   }
 
@@ -108,6 +109,17 @@ export class GpuMemory {
       );
     }
     return this.#device.createBuffer({ size, usage: storageUsage, label: purpose });
+  }
+
+  /** The same regions, all zero, on another device. */
+  recreate(device: GPUDevice): void {
+    this.#device = device;
+    this.#generation++;
+    for (const bank of this.#banks) bank.buffer = this.createBuffer(bank.byteLength, 'KV cache');
+    const inBanks = new Set<Store>(this.#banks);
+    for (const { store, byteLength } of this.#regions) {
+      if (!inBanks.has(store)) store.buffer = this.createBuffer(byteLength, store.buffer.label);
+    }
   }
 
   close(): void {

@@ -10,7 +10,7 @@ export interface Compiled {
 }
 
 export class Pipelines {
-  readonly #device: GPUDevice;
+  #device: GPUDevice;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #compiled = new Map<string, Compiled>();
 
@@ -18,8 +18,11 @@ export class Pipelines {
     this.#device = device;
   }
 
-  get count(): number {
-    return this.#compiled.size;
+  /** Everything is compiled anew for another device. */
+  restart(device: GPUDevice): void {
+    this.#device = device;
+    this.#layouts.clear();
+    this.#compiled.clear();
   }
 
   /** Begins to compile what is new. */

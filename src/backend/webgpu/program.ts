@@ -41,7 +41,8 @@ interface KeptInstance extends Instance {
 }
 
 export interface ProgramParts {
-  readonly device: GPUDevice;
+  /** Another one after a loss. */
+  readonly device: () => GPUDevice;
   readonly profile: DeviceProfile;
   readonly memory: GpuMemory;
   readonly pipelines: Pipelines;
@@ -57,6 +58,7 @@ export class GpuProgram implements Program {
   /** By the words' text. */
   readonly #constants = new Map<string, GPUBuffer>();
   #scratch: GPUBuffer | undefined;
+  #device: GPUDevice | undefined;
   #uses = 0;
 
   constructor(segment: Segment, plan: Plan, parts: ProgramParts) {
@@ -115,7 +117,8 @@ export class GpuProgram implements Program {
     weights: readonly GpuWeight[],
     symbols: readonly number[],
   ): KeptInstance {
-    const { device, profile, memory, pipelines } = this.#parts;
+    const { profile, memory, pipelines } = this.#parts;
+    const device = this.#deviceNow();
     const { generation } = memory;
     const banks = Math.max(1, memory.bankCount);
     const { launches } = new Lowering(this.segment, this.plan, profile, banks, symbols);
@@ -176,6 +179,18 @@ export class GpuProgram implements Program {
     return instance;
   }
 
+  /** Nothing that was made for a lost device is used again. */
+  #deviceNow(): GPUDevice {
+    const device = this.#parts.device();
+    if (this.#device !== device) {
+      this.#instances.length = 0;
+      this.#constants.clear();
+      this.#scratch = undefined;
+      this.#device = device;
+    }
+    return device;
+  }
+
   #keep(instance: KeptInstance): void {
     if (this.#instances.length >= mostInstances) {
       const oldest = this.#instances.reduce((a, b) => (a.lastUse < b.lastUse ? a : b));
@@ -191,7 +206,7 @@ export class GpuProgram implements Program {
     const before = this.#constants.get(key);
     if (before) return before;
     const buffer = this.#parts.memory.createBuffer(words.byteLength, 'constants');
-    this.#parts.device.queue.writeBuffer(buffer, 0, words);
+    this.#parts.device().queue.writeBuffer(buffer, 0, words);
     this.#constants.set(key, buffer);
     return buffer;
   }

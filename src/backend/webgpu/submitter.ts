@@ -34,7 +34,7 @@ interface Fetched {
 }
 
 export class Submitter implements TicketMachine {
-  readonly #device: GPUDevice;
+  #device: GPUDevice;
   readonly #queue: WorkQueue<Submit>;
   readonly #underWay = new Set<Promise<void>>();
   /** Results of each arena's last step. */
@@ -43,6 +43,9 @@ export class Submitter implements TicketMachine {
   readonly #staging: GPUBuffer[] = [];
   /** Of a command the device found wrong, or its loss. */
   #failure: NearfieldError | undefined;
+  #isLost = false;
+  /** Resolves when the device is lost. */
+  #loss: Promise<void> = Promise.resolve();
   #isClosed = false;
   /** The latest that were taken from the queue, and tickets of theirs that were cancelled. */
   #handed: readonly Submit[] = [];
@@ -55,14 +58,37 @@ export class Submitter implements TicketMachine {
     this.#pace = pace;
     this.#slices = new TimeSlices(pace.sliceMs);
     this.#queue = new WorkQueue((submits) => this.#hand(submits));
+    this.#listenTo(device);
+  }
+
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
+  throwIfLost(): void {
+    if (this.#isLost) throw this.#failure;
+  }
+
+  /** After a loss; nothing of the old device is used any more. */
+  restart(device: GPUDevice): void {
+    this.#device = device;
+    this.#failure = undefined;
+    this.#isLost = false;
+    this.#fetched.clear();
+    this.#staging.length = 0;
+    this.#listenTo(device);
+  }
+
+  #listenTo(device: GPUDevice): void {
     device.onuncapturederror = ({ error }) => {
-      this.#failure ??= new NearfieldError(
-        'backend',
-        `The GPU refused a command: ${error.message.split('\n')[0]}`,
-      );
+      if (device !== this.#device) return;
+      const [reason] = error.message.split('\n');
+      this.#failure ??= new NearfieldError('backend', `The GPU refused a command: ${reason}`);
     };
-    void device.lost.then(({ message }) => {
-      if (!this.#isClosed) this.#failure ??= new NearfieldError('backend', `The GPU was lost: ${message}`);
+    this.#loss = device.lost.then(({ message }) => {
+      if (this.#isClosed || device !== this.#device) return;
+      this.#isLost = true;
+      this.#failure = new NearfieldError('backend', `The GPU was lost (${message || 'no reason given'})`);
     });
   }
 
@@ -184,7 +210,9 @@ export class Submitter implements TicketMachine {
     );
     for (const instance of instances) {
       if (!instance.compiling) continue;
-      await instance.compiling;
+      // A device that is lost may leave it open for ever.
+      await Promise.race([instance.compiling, this.#loss]);
+      this.throwIfLost();
       instance.compiling = undefined;
     }
     return instances.flatMap(({ dispatches }) => dispatches);

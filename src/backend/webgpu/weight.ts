@@ -95,6 +95,13 @@ export class GpuWeight implements PackedWeight {
     }
   }
 
+  /** For a weight in buffers of its own: room on another device. */
+  recreate(memory: GpuMemory): void {
+    this.#places.forEach(({ store }, index) => {
+      store.buffer = memory.createBuffer(known(this.size.parts[index], 'part').byteLength, 'weights');
+    });
+  }
+
   /** For a weight in buffers of its own. */
   destroy(): void {
     for (const { store } of this.#places) store.buffer.destroy();
