@@ -16,6 +16,7 @@ import type { ChatMessage } from './engine/chat.ts';
 import type { Priority } from './engine/pass-bounds.ts';
 import type { TraceEvent } from './executor.ts';
 import type { CacheType } from './graph.ts';
+import type { TokenCost } from './plan.ts';
 
 export type { ChatMessage } from './engine/chat.ts';
 export {
@@ -170,6 +171,8 @@ export interface EngineDescription {
   readonly backend: BackendName;
   /** Why `auto` took it, or did not take another. */
   readonly backendReason?: string | undefined;
+  /** What one token asks of the machine: launches of kernels, and bytes of packed weights that it reads. */
+  readonly perToken?: TokenCost;
   readonly threads: number;
   /** Milliseconds from the call of `load` to the engine. */
   readonly loadMs: number;

@@ -13,6 +13,7 @@ export type { FusionPattern, GraphView } from './plan/fuse.ts';
 export { makePlan, type PlanOptions } from './plan/make.ts';
 export { printPlan } from './plan/print.ts';
 export { addressablePages, type SpreadCacheLayout } from './plan/spread.ts';
+export { type TokenCost, tokenCost } from './plan/token-cost.ts';
 
 /** How an activation sits in the arena: float32, float64, 8-bit blocks… Private to a backend. */
 export type StorageForm = BlockFormat;
@@ -38,6 +39,11 @@ export interface Capability {
   packedBytes(weight: TensorType<NumberFormat>): number;
   /** Changes whenever the bytes of packed weights do, so that those kept on disk are known to be of this layout. */
   readonly packedLayout: string;
+  /**
+   * Launches that a segment comes to for so many rows (values of the graph's symbols), where a kernel may be none, one or
+   * several of them; one each where it is not said.
+   */
+  launches?(segment: Segment, plan: Plan, symbols: readonly number[]): number;
   /** Bytes that the programs of a plan hold on the machine. */
   programBytes(plan: Plan): number;
   /** Rows of a matrix that are packed together. */

@@ -1,6 +1,6 @@
 /** What `bench` measured, as text. */
 import { printBytes } from '../../src/base/print-bytes.ts';
-import type { MemoryReport } from '../../src/index.ts';
+import type { EngineDescription, MemoryReport } from '../../src/index.ts';
 import type { SpeedResult } from '../bench/model-speed.ts';
 import type { MachineDescription } from './machine-description.ts';
 import { textTable } from './text-table.ts';
@@ -12,6 +12,7 @@ export interface BenchResult {
   readonly fileBytes: number;
   readonly backend: string;
   readonly threads: number;
+  readonly perToken?: EngineDescription['perToken'] | undefined;
   readonly loadMs: number;
   /** The cache at its largest. */
   readonly memory: MemoryReport & {
@@ -42,6 +43,10 @@ function printResult(result: BenchResult): string {
   const { memory } = result;
   const title = `${result.model}: ${result.architecture}, ${(result.parameterCount / 1e6).toFixed(1)} M parameters, ${printBytes(result.fileBytes)}`;
   const machine = `${result.backend}, ${result.threads} threads, loaded in ${result.loadMs.toFixed(0)} ms`;
+  const { perToken } = result;
+  const cost = perToken
+    ? `\n  a token: ${perToken.launches} launches (${perToken.launchesPerLayer} a layer), ${printBytes(perToken.weightBytes)} of weights read${bandwidth(result)}`
+    : '';
   const held = `weights ${printBytes(memory.weightsBytes)}, cache ${printBytes(memory.kvCacheBytes)}, activations ${printBytes(memory.arenaBytes)}, process at most ${printBytes(memory.peakRssBytes)}, ${printBytes(memory.besideBytes)} of it beside these`;
   const rows = result.speeds.map(({ kind, tokens, depth, median, least, most }) => [
     `${kind} ${tokens}`,
@@ -50,5 +55,11 @@ function printResult(result: BenchResult): string {
     `${least.toFixed(2)} to ${most.toFixed(2)}`,
   ]);
   const table = textTable([['', 'depth', 'tokens/s', 'from to'], ...rows], '  ');
-  return `${title}\n  ${machine}\n  ${held}\n${table}`;
+  return `${title}\n  ${machine}\n  ${held}${cost}\n${table}`;
+}
+
+/** Of weights, at the speed of decoding. */
+function bandwidth({ perToken, speeds }: BenchResult): string {
+  const decode = speeds.find(({ kind }) => kind === 'decode');
+  return perToken && decode ? `, ${printBytes(perToken.weightBytes * decode.median)} a second` : '';
 }

@@ -116,7 +116,8 @@ async function inspectCheckpoint(checkpoint: Checkpoint, options: InspectOptions
       const graph = model.build({ maxRows, maxSelected: Math.min(maxRows, selectedRows) });
       const cacheType = options.cacheType ?? defaultCacheType(backend.name);
       const cacheRows = rowsWithRoom(undefined, model.description.contextLength);
-      return printPlan(makePlan(graph, backend.describe(), { cacheType, cacheRows }));
+      const capability = backend.describe();
+      return printPlan(makePlan(graph, capability, { cacheType, cacheRows }), capability);
     } finally {
       await backend.close();
     }

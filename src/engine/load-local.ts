@@ -7,6 +7,7 @@ import { openCheckpoint } from '../checkpoint.ts';
 import type { Engine, LoadOptions, ModelInput } from '../engine.ts';
 import { openExecutor } from '../executor.ts';
 import { openKvCache } from '../kv-cache.ts';
+import { tokenCost } from '../plan.ts';
 import { openTokenizer } from '../tokenizer.ts';
 import { openBudget, repackWeights } from '../weights.ts';
 import { openChat } from './chat.ts';
@@ -135,6 +136,7 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
         cacheType,
         backend: name,
         backendReason: choice.reason,
+        perToken: tokenCost(plan, backend.describe()),
         threads: backend.threads,
         loadMs: performance.now() - began,
         hasChatTemplate: chat.hasTemplate,

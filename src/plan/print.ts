@@ -1,13 +1,15 @@
 /** A plan as text: segments and their kernels, buffers with their expressions, bytes at the bounds, what reuse saved. */
-import type { Plan } from '../plan.ts';
+import type { Capability, Plan } from '../plan.ts';
 import { addDims, type Dim, dimBounds } from '../tensor.ts';
+import { tokenCost } from './token-cost.ts';
 
 const bytesAtBounds = (bytes: Dim): string => {
   const { min, max } = dimBounds(bytes);
   return min === max ? `${max}` : `${min}…${max}`;
 };
 
-export function printPlan(plan: Plan): string {
+/** With a capability also what one token costs on that machine. */
+export function printPlan(plan: Plan, capability?: Capability): string {
   const lines: string[] = [];
   let number = 0;
   const { weightBytes, cache } = plan;
@@ -49,6 +51,10 @@ export function printPlan(plan: Plan): string {
   lines.push(
     `cache: ${cache.pageBytes} bytes a page of ${cache.pageRows} rows over ${cache.layers.length} layers`,
   );
+  if (capability) {
+    const { launches, launchesPerLayer, weightBytes: read } = tokenCost(plan, capability);
+    lines.push(`one token: ${launches} launches, ${launchesPerLayer} a layer; ${read} bytes of weights read`);
+  }
   if (weightBytes.length > 1) {
     weightBytes.forEach((bytes, memory) => {
       lines.push(

@@ -170,6 +170,7 @@ async function measure(
       fileBytes: description.fileBytes,
       backend: description.backend,
       threads: description.threads,
+      perToken: description.perToken,
       loadMs: description.loadMs,
       memory: { weightsBytes, kvCacheBytes, arenaBytes, loadedPeakBytes, peakRssBytes, besideBytes },
       speeds,

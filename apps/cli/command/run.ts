@@ -174,6 +174,7 @@ async function noteStatistics(engine: Engine, result: GenerationResult, host: Ho
   host.note(
     [
       `${description.backend}, ${description.threads} threads${fewer}, loaded in ${milliseconds(description.loadMs)}`,
+      ...(description.backendReason ? [`${description.backend} because: ${description.backendReason}`] : []),
       `prompt ${promptTokens.length} tokens (${timings.cachedRows} at hand) in ${milliseconds(timings.prefillMs)}, ${speed(timings.prefillTokensPerSecond)}`,
       `text ${tokens.length} tokens in ${milliseconds(timings.decodeMs)}, ${speed(timings.decodeTokensPerSecond)}, ended by ${finish}`,
       `decoder ${decoder.name}: ${decoder.steps} steps, ${decoder.accepted} of ${decoder.proposed} proposed tokens accepted, seed ${decoder.seed}`,

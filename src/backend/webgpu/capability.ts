@@ -4,6 +4,7 @@ import { known } from '../../base/error.ts';
 import type { NumberFormat } from '../../format.ts';
 import type { GraphNode, WeightValue } from '../../graph.ts';
 import type { Capability, StorageForm } from '../../plan.ts';
+import { Lowering } from './lower.ts';
 import { fusionPatterns } from './patterns.ts';
 import type { DeviceProfile } from './profile.ts';
 import { cacheMultiple, cachePlaces } from './shader/cache.ts';
@@ -45,7 +46,8 @@ function supports({ operation, inputs }: GraphNode): boolean {
 /** File bytes that are turned at a time into packed ones. */
 export const pieceBytes = 1 << 22;
 
-export function capabilityOf({ bindingBytes, emulated }: DeviceProfile): Capability {
+export function capabilityOf(profile: DeviceProfile): Capability {
+  const { bindingBytes, emulated } = profile;
   return {
     backend: 'webgpu',
     alignmentBytes: bindingAlignment,
@@ -60,6 +62,7 @@ export function capabilityOf({ bindingBytes, emulated }: DeviceProfile): Capabil
     },
     packedBytes: (type) => weightSize(type, bindingBytes).byteLength,
     packedLayout: `${packedLayout} ${bindingBytes}`,
+    launches: (segment, plan, symbols) => new Lowering(segment, plan, profile, 1, symbols).launches.length,
     // Uniforms and bind groups: some hundred bytes a launch, in the driver's own memory.
     programBytes: () => 0,
     packedRows: partRows,
