@@ -22,7 +22,7 @@ import {
   unitsPerHead,
 } from './shader/cache.ts';
 import { floatBits, type KernelText } from './shader/kernel.ts';
-import { columnsPerGroup, type ProductShape, type ProductTile, productKernel } from './shader/matmul.ts';
+import { columnsPerGroup, type ProductShape, productKernel } from './shader/product.ts';
 import {
   addKernel,
   argmaxKernel,
@@ -32,6 +32,7 @@ import {
   plainEmbedKernel,
   selectKernel,
 } from './shader/rows.ts';
+import { tiledProductKernel, tileSize } from './shader/tiled-product.ts';
 import { blockValuesOf, type WeightPart, type WeightSize, weightSize } from './weight-layout.ts';
 
 /** What a binding of a launch is. */
@@ -80,6 +81,13 @@ interface Weight {
   readonly number: number;
   readonly type: TensorType<NumberFormat>;
   readonly size: WeightSize;
+}
+
+interface ChosenProduct {
+  readonly kernel: KernelText;
+  /** Of a workgroup. */
+  readonly rows: number;
+  readonly columns: number;
 }
 
 /** Rows of a weight that one launch can see. */
@@ -224,10 +232,15 @@ export class Lowering {
     );
   }
 
-  #tile(rows: number, blocks: number): ProductTile {
-    if (!this.#profile.parallel) return { rows: rows === 1 ? 1 : 4, columns: 1, lanes: 1, unrolled: false };
-    const lanes = Math.min(64, 2 ** Math.floor(Math.log2(Math.max(1, blocks))));
-    return { rows: rows === 1 ? 1 : 4, columns: 4, lanes, unrolled: true };
+  /** Kernel and tile for so many rows and blocks along K. */
+  #productKernel(shape: ProductShape, rows: number, blocks: number): ChosenProduct {
+    const { parallel } = this.#profile;
+    if (parallel && rows > fewRows) {
+      return { kernel: tiledProductKernel(shape), rows: tileSize, columns: tileSize };
+    }
+    const lanes = parallel ? Math.min(64, 2 ** Math.floor(Math.log2(Math.max(1, blocks)))) : 1;
+    const tile = { rows: rows === 1 ? 1 : 4, columns: parallel ? 4 : 1, lanes, unrolled: parallel };
+    return { kernel: productKernel(shape, tile), rows: tile.rows, columns: columnsPerGroup(tile) };
   }
 
   /** One or several products of one input; with a norm before, or a sum after. */
@@ -282,12 +295,12 @@ export class Lowering {
       norm: norm !== undefined,
       residual: residual !== undefined,
     };
-    const tile = this.#tile(rows, columns / blockValuesOf(weight.size.layout));
+    const chosen = this.#productKernel(shape, rows, columns / blockValuesOf(weight.size.layout));
     let groups = 0;
     const words: Record<string, number> = {};
     pieces.forEach((piece, index) => {
       const name = `w${index}`;
-      if (!gated || index === 0) groups += Math.ceil(piece.part.rows / columnsPerGroup(tile));
+      if (!gated || index === 0) groups += Math.ceil(piece.part.rows / chosen.columns);
       const output = outputOf(piece.node);
       Object.assign(words, partWords(piece.part, name), {
         [`${name}n`]: piece.part.rows,
@@ -300,7 +313,7 @@ export class Lowering {
     });
     const [x, y] = this.#spread(groups);
     this.#launch(
-      productKernel(shape, tile),
+      chosen.kernel,
       [
         arena,
         ...pieces.map(
@@ -315,7 +328,7 @@ export class Lowering {
         epsilon: norm ? floatBits(norm.operation.epsilon) : 0,
         residual: residual ? this.#place(kernel.inputs, residual) + part.firstRow : 0,
       },
-      [x, y, Math.ceil(rows / tile.rows)],
+      [x, y, Math.ceil(rows / chosen.rows)],
       rows * columns * pieces.reduce((sum, piece) => sum + piece.part.rows, 0),
     );
   }

@@ -112,7 +112,7 @@ export function quadOf(layout: BlockLayout, prefix: string, quad: number): strin
   if (layout.levels) {
     const codes = [0, 1, 2, 3].map((t) => {
       const { word, bit } = place('nibble', quad, t);
-      return `level((${shifted(wordName(prefix, 0, word), bit, 0)}) & 15u)`;
+      return `${levelName(layout)}((${shifted(wordName(prefix, 0, word), bit, 0)}) & 15u)`;
     });
     return `vec4<f32>(${codes.join(', ')})`;
   }
@@ -130,23 +130,31 @@ export function quadOf(layout: BlockLayout, prefix: string, quad: number): strin
   return `bitcast<vec4<f32>>(${parts.join(' | ')} | vec4<u32>(0x3f800000u))`;
 }
 
-/** `fn level(code)`, for layouts with a table: four levels to a word, each plus 128. */
+/** `fn level_x(code)` for each layout with a table: four levels to a word, each plus 128. */
 export function levelReader(layouts: readonly WeightLayout[]): string {
-  const tables = new Set(
-    layouts.flatMap((layout) => (layout.kind === 'block' && layout.levels ? [layout.levels.join()] : [])),
+  const tables = new Map(
+    layouts.flatMap((layout) =>
+      layout.kind === 'block' && layout.levels ? [[levelName(layout), layout.levels] as const] : [],
+    ),
   );
-  if (tables.size === 0) return '';
-  const levels = [...tables][0]?.split(',').map(Number) ?? [];
-  const words = [0, 4, 8, 12].map((first) =>
-    levels.slice(first, first + 4).reduce((word, level, byte) => word + (level + 128) * 2 ** (8 * byte), 0),
-  );
-  return `const levels = vec4<u32>(${words.map((word) => `${word}u`).join(', ')});
-fn level(code: u32) -> f32 {
+  return [...tables]
+    .map(([name, levels]) => {
+      const words = [0, 4, 8, 12].map((first) =>
+        levels
+          .slice(first, first + 4)
+          .reduce((word, level, byte) => word + (level + 128) * 2 ** (8 * byte), 0),
+      );
+      return `fn ${name}(code: u32) -> f32 {
+  let levels = vec4<u32>(${words.map((word) => `${word}u`).join(', ')});
   let low = select(levels.x, levels.y, (code & 4u) != 0u);
   let high = select(levels.z, levels.w, (code & 4u) != 0u);
   return f32((select(low, high, code >= 8u) >> ((code & 3u) * 8u)) & 255u) - 128.0;
 }`;
+    })
+    .join('\n');
 }
+
+const levelName = ({ name }: BlockLayout): string => `level_${name.replaceAll('-', '_')}`;
 
 /** Multiplies sums of `quadOf` values, and what sums of the inputs are multiplied by, so that the code's own value results. */
 export function affine(
@@ -217,7 +225,7 @@ export function blockFunctions(layout: BlockLayout, name: string): string {
     })
     .join(' | ');
   const values = layout.levels
-    ? 'vec4<f32>(level(codes.x), level(codes.y), level(codes.z), level(codes.w))'
+    ? `vec4<f32>(${['x', 'y', 'z', 'w'].map((axis) => `${levelName(layout)}(codes.${axis})`).join(', ')})`
     : `bitcast<vec4<f32>>((codes << vec4<u32>(${23 - codeBits(layout)}u)) | vec4<u32>(0x3f800000u))`;
   const number = (scale: string) => (scaleNames(layout).includes(scale) ? `v${scale}` : '0.0');
   return `

@@ -35,11 +35,8 @@ export interface ProductTile {
   readonly unrolled: boolean;
 }
 
-const keyOf = (shape: ProductShape, tile: ProductTile): string => {
-  const layouts = shape.layouts.map(({ name }) => name).join();
-  const extras = [shape.gated && 'gated', shape.norm && 'norm', shape.residual && 'residual'].filter(Boolean);
-  return `product ${layouts} ${extras.join()} ${Object.values(tile).join()}`;
-};
+const keyOf = (shape: ProductShape, tile: ProductTile): string =>
+  `${shapeKey(shape)} ${Object.values(tile).join()}`;
 
 /** Columns that a workgroup makes of each part. */
 export const columnsPerGroup = ({ columns, lanes }: ProductTile): number => (64 / lanes) * columns;
@@ -51,24 +48,40 @@ const partParams = (index: number): string[] =>
   );
 
 export function productKernel(shape: ProductShape, tile: ProductTile): KernelText {
-  const weights = shape.layouts.map((_, index) => reads(`w${index}`, 'vec4<u32>'));
-  const biases = shape.layouts.map((_, index) => reads(`bias${index}`, 'f32'));
-  const norm: Binding[] = shape.norm ? [reads('gain', 'vec4<f32>')] : [];
-  const { layouts } = shape;
-  const functions = shape.gated
-    ? [productFunction(shape, tile, 0)]
-    : layouts.map((_, i) => productFunction(shape, tile, i));
-  const calls = shape.gated
-    ? 'if (group < p.w0end) { product0(group, wid.z, lid); }'
-    : layouts
-        .map((_, index) => {
-          const first = index === 0 ? 'group' : `group - p.w${index - 1}end`;
-          return `if (group < p.w${index}end) { product${index}(${first}, wid.z, lid); return; }`;
-        })
-        .join('\n');
   const sums = tile.lanes > 1 ? `var<workgroup> sums: array<f32, ${64 * sumsPerThread(shape, tile)}>;` : '';
-  return {
+  return productText(shape, {
     key: keyOf(shape, tile),
+    declarations: sums,
+    takesBlocksApart: !tile.unrolled,
+    workgroup: 64,
+    tileFunction: (index) => productFunction(shape, tile, index),
+  });
+}
+
+export interface ProductText {
+  readonly key: string;
+  /** Workgroup memory. */
+  readonly declarations: string;
+  /** Reads weights by the functions `quad_w…` and `scales_w…`. */
+  readonly takesBlocksApart: boolean;
+  readonly workgroup: number;
+  /** `fn product0(group, tile, lid)`, or that of another part: a tile of its columns and rows. */
+  tileFunction(part: number): string;
+}
+
+/** What all kernels of products have in common: what they bind, and which part of the weights a workgroup has. */
+export function productText(shape: ProductShape, text: ProductText): KernelText {
+  const { layouts, gated } = shape;
+  const weights = layouts.map((_, index) => reads(`w${index}`, 'vec4<u32>'));
+  const biases = layouts.map((_, index) => reads(`bias${index}`, 'f32'));
+  const norm: Binding[] = shape.norm ? [reads('gain', 'vec4<f32>')] : [];
+  const parts = gated ? [0] : layouts.map((_, index) => index);
+  const calls = parts.map((index) => {
+    const first = index === 0 ? 'group' : `group - p.w${index - 1}end`;
+    return `if (group < p.w${index}end) { product${index}(${first}, wid.z, lid); return; }`;
+  });
+  return {
+    key: text.key,
     bindings: [arena, ...weights, ...biases, ...norm],
     params: ['rows', 'k4', 'x', 'epsilon', 'residual', ...layouts.flatMap((_, index) => partParams(index))],
     body: [
@@ -76,13 +89,19 @@ export function productKernel(shape: ProductShape, tile: ProductTile): KernelTex
       layouts.some(({ name }) => name === 'f16') ? exactHalves : '',
       levelReader(layouts),
       ...layouts.map((layout, index) =>
-        layout.kind === 'block' && !tile.unrolled ? blockFunctions(layout, `w${index}`) : '',
+        layout.kind === 'block' && text.takesBlocksApart ? blockFunctions(layout, `w${index}`) : '',
       ),
-      sums,
-      ...functions,
-      entry(`let group = wid.y * groups.x + wid.x;\n${calls}`),
+      text.declarations,
+      ...parts.map((index) => text.tileFunction(index)),
+      entry(`let group = wid.y * groups.x + wid.x;\n${calls.join('\n')}`, text.workgroup),
     ].join('\n'),
   };
+}
+
+/** What a launch is called by: its weights' layouts and what is fused. */
+export function shapeKey({ layouts, gated, norm, residual }: ProductShape): string {
+  const extras = [gated && 'gated', norm && 'norm', residual && 'residual'].filter(Boolean);
+  return `product ${layouts.map(({ name }) => name).join()} ${extras.join()}`;
 }
 
 /** Sums that a thread hands over: of its columns and rows, gate and up apart, and squares of the input's rows. */
@@ -277,7 +296,7 @@ ${store(shape, index, `column + ${column}u`, `tile * ${rows} + ${row}u`)}
 }
 
 /** Stores one result made from `first` (and `second`, `squares`), where it is inside the matrix. */
-function store(shape: ProductShape, index: number, column: string, row: string): string {
+export function store(shape: ProductShape, index: number, column: string, row: string): string {
   const value = (sum: string, part: number): string => {
     const layout = shape.layouts[part];
     const factor = layout?.kind === 'block' ? ` * bitcast<f32>(word_w${part}(p.w${part}factors + n))` : '';
