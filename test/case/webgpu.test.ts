@@ -78,7 +78,7 @@ const mutants: readonly {
   readonly cacheType?: CacheType;
 }[] = [
   {
-    name: /^matmul (f32|q8_0|q4_0|q4_k|q6_k) of values of one sign/,
+    name: /^matmul (f32|q8_0|q4_0|q4_k|q6_k) of terms of one sign/,
     mutate: (base) => scaleFileBlock(base, 1, 0, 1.02),
   },
   { name: /^attention, tree (of|w)/, mutate: (base) => changeStep(base, flipMaskBit) },

@@ -3,7 +3,7 @@
 import { known } from '../../base/error.ts';
 import { bfloatFromFloat, halfFromFloat } from '../../base/half.ts';
 import { decodeRow, type NumberFormat } from '../../format.ts';
-import { blockTakers, type TakenBlock } from './unpack-blocks.ts';
+import { blockTakers, type TakenBlock, takerByLevels } from './unpack-blocks.ts';
 import {
   type BlockLayout,
   type Plane,
@@ -77,7 +77,7 @@ function packBlocks(
   firstRow: number,
   rowCount: number,
 ): PackedPiece[] {
-  const take = known(blockTakers.get(format.name), `blocks of ${format.name}`);
+  const take = blockTakers.get(format.name) ?? takerByLevels(format, layout.levels ?? []);
   const blocks = columns / 32;
   const partsOfBlock = format.blockValues / 32;
   const planes = layout.planes.map((plane) => new Uint8Array(rowCount * blocks * planeBits[plane] * 4));

@@ -1,5 +1,6 @@
 /** Blocks of the files taken apart into codes, scales and biases, as the GPU's layouts keep them. Exact in float64. */
 import { readHalf } from '../../base/half.ts';
+import type { NumberFormat } from '../../format.ts';
 
 /** 32 values of a row; reused from block to block. */
 export interface TakenBlock {
@@ -145,6 +146,40 @@ const mxfp4: TakeBlock = (source, at, _, into) => {
   takeNibbles(source, at + 1, into.codes);
 };
 
+/** A group of 32, 64 or 128 has one scale and bias: scale · (1 + code / 16) + bias. */
+const e0m4: TakeBlock = (source, at, part, into) => {
+  const scale = readHalf(source, at);
+  into.scales[0] = scale / 16;
+  into.biases[0] = scale + readHalf(source, at + 2);
+  takeNibbles(source, at + 4 + part * 16, into.codes);
+};
+
+/**
+ * For formats whose values are few levels times a scale: finds scale and codes of each 16 values in what the format
+ * decodes. Any level may be that of the largest value; the first that makes levels of all the others is as good as the
+ * file's own.
+ */
+export function takerByLevels(format: NumberFormat, levels: readonly number[]): TakeBlock {
+  const values = new Float64Array(format.blockValues);
+  const candidates = levels.filter((level) => level !== 0).sort((a, b) => Math.abs(b) - Math.abs(a));
+  const codeOf = (value: number): number => levels.findIndex((level) => Math.abs(level - value) < 1e-3);
+  return (source, at, part, into) => {
+    if (part === 0) format.decode(source, at, values, 0, 1);
+    for (let half = 0; half < 2; half++) {
+      const group = values.subarray(part * 32 + half * 16, part * 32 + half * 16 + 16);
+      const largest = group.reduce((most, value) => (Math.abs(value) > Math.abs(most) ? value : most), 0);
+      const level = candidates.find((one) => group.every((value) => codeOf((value / largest) * one) >= 0));
+      into.scales[half] = level === undefined ? 0 : largest / level;
+      group.forEach((value, index) => {
+        into.codes[half * 16 + index] = Math.max(
+          0,
+          codeOf(level === undefined ? 0 : (value / largest) * level),
+        );
+      });
+    }
+  };
+}
+
 /** By name of the file's format; float formats have no blocks. */
 export const blockTakers: ReadonlyMap<string, TakeBlock> = new Map([
   ['q4_0', q4_0],
@@ -160,4 +195,7 @@ export const blockTakers: ReadonlyMap<string, TakeBlock> = new Map([
   ['iq4_nl', q4_0],
   ['iq4_xs', iq4_xs],
   ['mxfp4', mxfp4],
+  ['e0m4_32', e0m4],
+  ['e0m4_64', e0m4],
+  ['e0m4_128', e0m4],
 ]);

@@ -45,6 +45,12 @@ const iq4Levels = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 
 /** Twice the numbers of E2M1. */
 const microscalingLevels = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
+/** Of grids with signs (IQ3_XXS, IQ3_S, the IQ2 formats), of levels moved by an eighth up or down (IQ1), of few bits. */
+const threeBitGrid = [-62, -52, -44, -36, -28, -20, -12, -4, 4, 12, 20, 28, 36, 44, 52, 62];
+const threeBitOdd = [-15, -13, -11, -9, -7, -5, -3, -1, 1, 3, 5, 7, 9, 11, 13, 15];
+const twoBitGrid = [-43, -25, -8, 8, 25, 43];
+const oneBitGrid = [-9, -7, -1, 1, 7, 9];
+
 const block = (
   name: string,
   planes: readonly Plane[],
@@ -62,6 +68,16 @@ const six = block('e0m6', ['nibble', 'pair'], 32, { scales: 2 });
 const three = block('e0m3', ['pair', 'bit'], 4, { scales: 2 });
 const twoAffine = block('e0m2-affine', ['pair'], 0, { scales: 2, bias: true });
 const microscaling = block('microscaling', ['nibble'], 0, { scale: 'bfloat', levels: microscalingLevels });
+
+const uneven16 = (name: string, planes: readonly Plane[], levels: readonly number[]): BlockLayout =>
+  block(name, planes, 0, { scales: 2, levels });
+const microscalingPair = uneven16('microscaling-pair', ['nibble'], microscalingLevels);
+const gridThree = uneven16('grid-three', ['nibble'], threeBitGrid);
+const gridOdd = uneven16('grid-odd', ['nibble'], threeBitOdd);
+const gridTwo = uneven16('grid-two', ['pair', 'bit'], twoBitGrid);
+const gridOne = uneven16('grid-one', ['pair', 'bit'], oneBitGrid);
+const few = uneven16('few', ['pair'], [-1, 0, 1, 2]);
+const signs = uneven16('signs', ['bit'], [-1, 1]);
 
 /** Scales of K-quants are products, rounded once to a half; those of the others fit as they are. */
 const rounded = 2 ** -11;
@@ -91,6 +107,21 @@ const table: ReadonlyMap<string, Packing> = new Map<string, Packing>([
   ['iq4_nl', { layout: uneven, roundoff: offset }],
   ['iq4_xs', { layout: uneven, roundoff: rounded + offset }],
   ['mxfp4', { layout: microscaling, roundoff: offset }],
+  ['nvfp4', { layout: microscalingPair, roundoff: rounded }],
+  ['iq1_s', { layout: gridOne, roundoff: rounded }],
+  ['iq1_m', { layout: gridOne, roundoff: rounded }],
+  ['iq2_xxs', { layout: gridTwo, roundoff: rounded }],
+  ['iq2_xs', { layout: gridTwo, roundoff: rounded }],
+  ['iq2_s', { layout: gridTwo, roundoff: rounded }],
+  ['iq3_xxs', { layout: gridThree, roundoff: rounded }],
+  ['iq3_s', { layout: gridOdd, roundoff: rounded }],
+  ['tq1_0', { layout: few, roundoff: rounded }],
+  ['tq2_0', { layout: few, roundoff: rounded }],
+  ['q1_0', { layout: signs, roundoff: rounded }],
+  ['q2_0', { layout: few, roundoff: rounded }],
+  ['e0m4_32', { layout: affine, roundoff: 3 * rounded }],
+  ['e0m4_64', { layout: affine, roundoff: 3 * rounded }],
+  ['e0m4_128', { layout: affine, roundoff: 3 * rounded }],
 ]);
 
 /** Changes whenever packed bytes do. */

@@ -111,8 +111,15 @@ function loadScales(
 export function quadOf(layout: BlockLayout, prefix: string, quad: number): string {
   if (layout.levels) {
     const codes = [0, 1, 2, 3].map((t) => {
-      const { word, bit } = place('nibble', quad, t);
-      return `${levelName(layout)}((${shifted(wordName(prefix, 0, word), bit, 0)}) & 15u)`;
+      let below = 0;
+      const parts = layout.planes.map((plane, number) => {
+        const { word, bit } = place(plane, quad, t);
+        const code = `(${shifted(wordName(prefix, number, word), bit, 0)} & ${2 ** planeBits[plane] - 1}u)`;
+        const part = `(${code} << ${below}u)`;
+        below += planeBits[plane];
+        return part;
+      });
+      return `${levelName(layout)}(${parts.join(' | ')})`;
     });
     return `vec4<f32>(${codes.join(', ')})`;
   }
