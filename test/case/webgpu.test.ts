@@ -5,6 +5,7 @@ import { openWebgpuBackend, type WebgpuBackend } from '../../src/backend/webgpu/
 import type { Backend } from '../../src/backend.ts';
 import type { CacheType } from '../../src/graph.ts';
 import { findSoftwareGpu } from '../fixture/software-gpu.ts';
+import { changeKernels } from '../fixture/watch-device.ts';
 import { changeStep, flipMaskBit, scaleFileBlock, shiftPosition } from './mutants/mutate-backend.ts';
 import { opCases } from './op-cases.ts';
 import { runCase } from './run-cases.ts';
@@ -101,5 +102,38 @@ test('webgpu: its stated rounding hides no scaled block, flipped mask bit or shi
     }
   } finally {
     await base.close();
+  }
+});
+
+test('webgpu: a kernel that the driver computes wrongly is not used', { skip }, async () => {
+  const cases = opCases.filter(({ name }) => name === 'matmul f32 [48, 32]');
+  const inLanes = /^(tiled product|product f32 \S* ?\d,4)/;
+  using _ = changeKernels((code, label) =>
+    inLanes.test(label) ? code.replaceAll('dot(', '1.01 * dot(') : code,
+  );
+  const backend = await openWebgpuBackend({}, { parallel: true });
+  try {
+    assert.equal(cases.length, 1);
+    for (const opCase of cases) assert.deepEqual((await runCase(backend, opCase)).problems, []);
+    assert.equal(backend.wrongKernels.length, 3, `${backend.wrongKernels}`);
+  } finally {
+    await backend.close();
+  }
+});
+
+test('webgpu: where no kernel is right the step fails and says so', { skip }, async () => {
+  const [opCase] = opCases.filter(({ name }) => name === 'matmul f32 [48, 32]');
+  using _ = changeKernels((code, label) =>
+    label.startsWith('product') ? code.replaceAll('dot(', '1.01 * dot(') : code,
+  );
+  const backend = await openWebgpuBackend({}, { parallel: false });
+  try {
+    assert.ok(opCase);
+    await assert.rejects(runCase(backend, opCase), {
+      code: 'backend',
+      message: /computes product f32 .*wrongly/,
+    });
+  } finally {
+    await backend.close();
   }
 });

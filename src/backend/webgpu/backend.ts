@@ -57,7 +57,7 @@ export class WebgpuBackend implements Backend {
     this.#opened = opened;
     this.#device = device;
     this.#capability = capabilityOf(profile);
-    this.#pipelines = new Pipelines(device);
+    this.#pipelines = new Pipelines(device, profile.wrongKernels);
     this.#submitter = new Submitter(device, pace);
     this.#memory = new GpuMemory(device, profile, (run) => this.#submitter.inOrder(run));
   }
@@ -158,6 +158,11 @@ export class WebgpuBackend implements Backend {
     let weightBytes = 0;
     for (const { byteLength } of this.#weights) weightBytes += byteLength;
     return { weightBytes, regionBytes: this.#memory.regionBytes };
+  }
+
+  /** Kernels that this device computes wrongly, so that others stand in for them. */
+  get wrongKernels(): readonly string[] {
+    return [...this.#opened.profile.wrongKernels];
   }
 
   get isLost(): boolean {

@@ -53,6 +53,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenDevic
       workgroups: limits.maxComputeWorkgroupsPerDimension,
       parallel: options.parallel ?? isFallbackAdapter !== true,
       emulated: isFallbackAdapter === true,
+      wrongKernels: new Set(),
     },
     adapterName: description || [vendor, architecture].filter(Boolean).join(' ') || 'unnamed adapter',
   };

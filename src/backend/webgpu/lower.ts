@@ -4,6 +4,7 @@ import type { NumberFormat } from '../../format.ts';
 import type { GraphNode, Operation, OperationName, Value } from '../../graph.ts';
 import type { Kernel, Operand, Plan, Segment } from '../../plan.ts';
 import { evaluateDim, type TensorType } from '../../tensor.ts';
+import { productCheck } from './product-check.ts';
 import type { DeviceProfile } from './profile.ts';
 import {
   type AttentionShape,
@@ -22,7 +23,7 @@ import {
   unitsPerHead,
 } from './shader/cache.ts';
 import { floatBits, type KernelText } from './shader/kernel.ts';
-import { columnsPerGroup, type ProductShape, productKernel } from './shader/product.ts';
+import { columnsPerGroup, type ProductShape, productKernel, shapeKey } from './shader/product.ts';
 import {
   addKernel,
   argmaxKernel,
@@ -232,15 +233,20 @@ export class Lowering {
     );
   }
 
-  /** Kernel and tile for so many rows and blocks along K. */
+  /** The first kernel for so many rows and blocks along K that this device has not been seen to compute wrongly. */
   #productKernel(shape: ProductShape, rows: number, blocks: number): ChosenProduct {
-    const { parallel } = this.#profile;
-    if (parallel && rows > fewRows) {
-      return { kernel: tiledProductKernel(shape), rows: tileSize, columns: tileSize };
-    }
-    const lanes = parallel ? Math.min(64, 2 ** Math.floor(Math.log2(Math.max(1, blocks)))) : 1;
-    const tile = { rows: rows === 1 ? 1 : 4, columns: parallel ? 4 : 1, lanes, unrolled: parallel };
-    return { kernel: productKernel(shape, tile), rows: tile.rows, columns: columnsPerGroup(tile) };
+    const { parallel, wrongKernels } = this.#profile;
+    const candidates = [
+      ...(parallel && rows > fewRows ? [tiled(shape)] : []),
+      ...(parallel ? [inLanes(shape, rows, blocks)] : []),
+      alone(shape, rows),
+    ];
+    const chosen = candidates.find(({ kernel }) => !wrongKernels.has(kernel.key));
+    if (chosen) return chosen;
+    throw new NearfieldError(
+      'backend',
+      `The GPU's driver computes ${shapeKey(shape)} wrongly; use another backend`,
+    );
   }
 
   /** One or several products of one input; with a norm before, or a sum after. */
@@ -468,6 +474,26 @@ export class Lowering {
       this.#threads(cacheMoveThreads(spec)),
     );
   }
+}
+
+const checked = (shape: ProductShape, kernel: KernelText, rows: number, columns: number): ChosenProduct => ({
+  kernel: { ...kernel, check: () => productCheck(shape, { rows, columns }) },
+  rows,
+  columns,
+});
+
+const tiled = (shape: ProductShape): ChosenProduct =>
+  checked(shape, tiledProductKernel(shape), tileSize, tileSize);
+
+function inLanes(shape: ProductShape, rows: number, blocks: number): ChosenProduct {
+  const lanes = Math.min(64, 2 ** Math.floor(Math.log2(Math.max(1, blocks))));
+  const tile = { rows: rows === 1 ? 1 : 4, columns: 4, lanes, unrolled: true };
+  return checked(shape, productKernel(shape, tile), tile.rows, columnsPerGroup(tile));
+}
+
+function alone(shape: ProductShape, rows: number): ChosenProduct {
+  const tile = { rows: rows === 1 ? 1 : 4, columns: 1, lanes: 1, unrolled: false };
+  return checked(shape, productKernel(shape, tile), tile.rows, columnsPerGroup(tile));
 }
 
 /** Where the planes, scales and factors of a part begin, in words. */

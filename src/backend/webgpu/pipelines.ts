@@ -1,5 +1,6 @@
 /** Compute pipelines by the text of their kernel: compiled once per device, without keeping the caller waiting. */
 import { NearfieldError } from '../../base/error.ts';
+import { checkKernel } from './kernel-checks.ts';
 import { type KernelText, shaderText } from './shader/kernel.ts';
 
 export interface Compiled {
@@ -9,13 +10,18 @@ export interface Compiled {
   readonly ready: Promise<void>;
 }
 
+/** The kernel is not to be used; there may be another that does the same. */
+export class WrongKernelError extends NearfieldError {}
+
 export class Pipelines {
   #device: GPUDevice;
+  readonly #wrongKernels: Set<string>;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #compiled = new Map<string, Compiled>();
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, wrongKernels: Set<string>) {
     this.#device = device;
+    this.#wrongKernels = wrongKernels;
   }
 
   /** Everything is compiled anew for another device. */
@@ -31,7 +37,9 @@ export class Pipelines {
     if (before) return before;
     const layout = this.#layoutOf(kernel);
     const compiled: Compiled = { layout, pipeline: undefined, ready: Promise.resolve() };
-    const ready = this.#compile(kernel, layout).then((pipeline) => {
+    const device = this.#device;
+    const ready = this.#compile(kernel, layout).then(async (pipeline) => {
+      await this.#check(device, kernel, pipeline, layout);
       compiled.pipeline = pipeline;
     });
     // Who waits for it hears of a failure; nobody may wait.
@@ -59,6 +67,20 @@ export class Pipelines {
         cause,
       });
     }
+  }
+
+  /** On the device that it was compiled for, which may be lost meanwhile. */
+  async #check(
+    device: GPUDevice,
+    kernel: KernelText,
+    pipeline: GPUComputePipeline,
+    layout: GPUBindGroupLayout,
+  ): Promise<void> {
+    if (!kernel.check) return;
+    const problem = await checkKernel(device, pipeline, layout, kernel, kernel.check());
+    if (problem === undefined) return;
+    this.#wrongKernels.add(kernel.key);
+    throw new WrongKernelError('backend', `The GPU's driver computes ${kernel.key} wrongly: ${problem}`);
   }
 
   #layoutOf({ bindings }: KernelText): GPUBindGroupLayout {

@@ -10,6 +10,8 @@ export interface DeviceProfile {
    * thread that works alone is ten times as fast.
    */
   readonly parallel: boolean;
+  /** Keys of kernels that were checked and found wrong here; grows as kernels are first used. */
+  readonly wrongKernels: Set<string>;
   /** The adapter says that it is a program. */
   readonly emulated: boolean;
 }

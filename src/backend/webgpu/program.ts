@@ -179,6 +179,11 @@ export class GpuProgram implements Program {
     return instance;
   }
 
+  /** Launches are chosen anew when they are next wanted. */
+  renew(): void {
+    for (const { parameters } of this.#instances.splice(0)) parameters.destroy();
+  }
+
   /** Nothing that was made for a lost device is used again. */
   #deviceNow(): GPUDevice {
     const device = this.#parts.device();

@@ -1,10 +1,11 @@
 /** Hands work to the device's queue: programs of a step as one command buffer, with the copy of their result behind them. */
 import { NearfieldError } from '../../base/error.ts';
-import { isSharedBuffer } from '../../base/platform.ts';
+import { isSharedBuffer, nextTurn } from '../../base/platform.ts';
 import type { Ticket, TicketMachine } from '../ticket.ts';
 import { mapRead, usage } from './device.ts';
 import type { GpuRegion } from './gpu-memory.ts';
-import type { Dispatch, GpuProgram } from './program.ts';
+import { WrongKernelError } from './pipelines.ts';
+import type { Dispatch, GpuProgram, Instance } from './program.ts';
 import { TimeSlices } from './time-slices.ts';
 import type { GpuWeight } from './weight.ts';
 import { WorkQueue } from './work-queue.ts';
@@ -200,22 +201,35 @@ export class Submitter implements TicketMachine {
         if (this.#pace.gapMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#pace.gapMs));
       }
     } catch (cause) {
+      // What a lost device does not answer may be heard of before its loss.
+      if (!(cause instanceof NearfieldError)) await nextTurn();
       this.#end(submits, this.#failureOf(cause));
     }
   }
 
+  /** Launches with kernels that have been compiled, and checked on this device. */
   async #dispatches(submits: readonly Submit[]): Promise<Dispatch[]> {
-    const instances = submits.map(({ program, arena, step, weights, symbols }) =>
-      program.instance(arena, step, weights, symbols),
-    );
-    for (const instance of instances) {
-      if (!instance.compiling) continue;
-      // A device that is lost may leave it open for ever.
-      await Promise.race([instance.compiling, this.#loss]);
-      this.throwIfLost();
-      instance.compiling = undefined;
+    for (;;) {
+      const instances = submits.map(({ program, arena, step, weights, symbols }) =>
+        program.instance(arena, step, weights, symbols),
+      );
+      try {
+        for (const instance of instances) await this.#compiled(instance);
+        return instances.flatMap(({ dispatches }) => dispatches);
+      } catch (error) {
+        if (!(error instanceof WrongKernelError)) throw error;
+        // Another kernel stands in for it.
+        for (const { program } of submits) program.renew();
+      }
     }
-    return instances.flatMap(({ dispatches }) => dispatches);
+  }
+
+  async #compiled(instance: Instance): Promise<void> {
+    if (!instance.compiling) return;
+    // A device that is lost may leave it open for ever.
+    await Promise.race([instance.compiling, this.#loss]);
+    this.throwIfLost();
+    instance.compiling = undefined;
   }
 
   #throwIfStopped(submits: readonly Submit[]): void {

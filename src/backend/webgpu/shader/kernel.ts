@@ -16,6 +16,21 @@ export interface KernelText {
   readonly params: readonly string[];
   /** Everything after the declarations. */
   readonly body: string;
+  /** A case that the kernel must compute rightly on a device before it is used there, made when it is wanted. */
+  readonly check?: () => KernelCheck;
+}
+
+/** One launch of a kernel and what it must leave in the arena. */
+export interface KernelCheck {
+  readonly arena: Float32Array<ArrayBuffer>;
+  /** What the bindings after the arena hold. */
+  readonly buffers: readonly ArrayBufferView<ArrayBuffer>[];
+  readonly params: Readonly<Record<string, number>>;
+  readonly groups: readonly [number, number, number];
+  /** Where the results begin in the arena, in values. */
+  readonly outAt: number;
+  readonly expected: Float64Array;
+  readonly bounds: Float64Array;
 }
 
 export const arena: Binding = { name: 'arena', element: 'vec4<f32>', access: 'read_write' };
