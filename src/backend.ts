@@ -104,6 +104,8 @@ export interface Backend {
     byteLength: number,
     read: (target: Uint8Array) => Promise<void>,
   ): Promise<void>;
+  /** Programs of this plan will be prepared: what takes long, such as compiling, may begin while weights come. */
+  expect?(plan: Plan): void;
   prepare(segment: Segment, plan: Plan): Program;
   /**
    * Programs run in the order of their submits; a short one may have run when this returns. `symbols` are the values of the

@@ -259,12 +259,25 @@ interface DawnPackage {
 /** Of this process: Dawn 0.6.2 crashes where an instance is collected whose device once was used. */
 const dawnInstances: GPU[] = [];
 
+/** On Linux Dawn complains on the error output where this library is missing. */
+function hasVulkanLoader(): boolean {
+  if (process.platform !== 'linux') return true;
+  try {
+    process.dlopen({ exports: {} }, 'libvulkan.so.1');
+    return true;
+  } catch (error) {
+    // A library that was found is refused, too, since it is no module of Node's.
+    return !/cannot open shared object/.test(String(error));
+  }
+}
+
 /** The host's WebGPU: the browser's own, in Node that of the optional package `webgpu`. Undefined where there is none. */
 export function hostGpu(): GPU | undefined {
   const modules = nodeModule('node:module');
   // Workers of some browsers have no such member.
   if (!modules) return (globalThis.navigator as { readonly gpu?: GPU } | undefined)?.gpu;
   if (dawnInstances[0]) return dawnInstances[0];
+  if (!hasVulkanLoader()) return undefined;
   try {
     // Not imported: a bundler would look for it.
     const { create } = modules.createRequire(import.meta.url)('webgpu') as DawnPackage;

@@ -100,6 +100,7 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
       pages.close(),
     );
     const toLoad = { checkpoint, backend, budget, plan, stream };
+    backend.expect?.(plan);
     const weights = await survivingLoss(backend, () => openWeights(toLoad, options, opened));
     const recovery = Recovery.of(backend, async () => {
       await repackWeights(weights, plan.graph.weights, backend, checkpoint);

@@ -19,7 +19,7 @@ import { capabilityOf } from './capability.ts';
 import { type DeviceOptions, type OpenDevice, openDevice } from './device.ts';
 import { GpuMemory } from './gpu-memory.ts';
 import { Pipelines } from './pipelines.ts';
-import { GpuProgram } from './program.ts';
+import { compileAhead, GpuProgram, type ProgramParts } from './program.ts';
 import { type DevicePace, Submitter } from './submitter.ts';
 import { GpuWeight } from './weight.ts';
 import { weightSize } from './weight-layout.ts';
@@ -45,6 +45,7 @@ export class WebgpuBackend implements Backend {
   readonly #deviceOptions: DeviceOptions;
   readonly #memory: GpuMemory;
   readonly #pipelines: Pipelines;
+  readonly #parts: ProgramParts;
   readonly #submitter: Submitter;
   readonly #capability: Capability;
   readonly #weights = new Set<GpuWeight>();
@@ -60,6 +61,9 @@ export class WebgpuBackend implements Backend {
     this.#pipelines = new Pipelines(device, profile.wrongKernels);
     this.#submitter = new Submitter(device, pace);
     this.#memory = new GpuMemory(device, profile, (run) => this.#submitter.inOrder(run));
+    this.#parts = {
+      ...{ device: () => this.#device, profile, memory: this.#memory, pipelines: this.#pipelines },
+    };
   }
 
   describe(): Capability {
@@ -134,11 +138,12 @@ export class WebgpuBackend implements Backend {
     this.#device.queue.writeBuffer(store.buffer, offset + offsetBytes, bytes);
   }
 
+  expect(plan: Plan): void {
+    for (const segment of plan.segments) compileAhead(segment, plan, this.#parts);
+  }
+
   prepare(segment: Segment, plan: Plan): Program {
-    const { profile } = this.#opened;
-    return new GpuProgram(segment, plan, {
-      ...{ device: () => this.#device, profile, memory: this.#memory, pipelines: this.#pipelines },
-    });
+    return new GpuProgram(segment, plan, this.#parts);
   }
 
   submit(program: Program, bindings: Bindings, symbols: readonly number[], ticket: Ticket): void {

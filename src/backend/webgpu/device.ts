@@ -29,7 +29,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenDevic
   if (!gpu) {
     throw new NearfieldError(
       'unsupported',
-      'No WebGPU here: a browser needs it switched on, Node needs the package webgpu',
+      'No WebGPU here: a browser needs it switched on, Node the package webgpu, and on Linux libvulkan1',
     );
   }
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });

@@ -482,11 +482,14 @@ const checked = (shape: ProductShape, kernel: KernelText, rows: number, columns:
   columns,
 });
 
+/** Enough for reads of whole cache lines; what more lanes make is more sums to bring together. */
+const mostLanes = 32;
+
 const tiled = (shape: ProductShape): ChosenProduct =>
   checked(shape, tiledProductKernel(shape), tileSize, tileSize);
 
 function inLanes(shape: ProductShape, rows: number, blocks: number): ChosenProduct {
-  const lanes = Math.min(64, 2 ** Math.floor(Math.log2(Math.max(1, blocks))));
+  const lanes = Math.min(mostLanes, 2 ** Math.floor(Math.log2(Math.max(1, blocks))));
   const tile = { rows: rows === 1 ? 1 : 4, columns: 4, lanes, unrolled: true };
   return checked(shape, productKernel(shape, tile), tile.rows, columnsPerGroup(tile));
 }

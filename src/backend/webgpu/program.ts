@@ -48,6 +48,19 @@ export interface ProgramParts {
   readonly pipelines: Pipelines;
 }
 
+/** Begins to compile the kernels of one token, of a tree and of a chunk. */
+export function compileAhead(segment: Segment, plan: Plan, parts: Omit<ProgramParts, 'device'>): void {
+  const { profile, memory, pipelines } = parts;
+  const { rows, selected } = plan.graph.symbols;
+  const [most, mostSelected] = [dimBounds(rows).max, dimBounds(selected).max];
+  for (const count of new Set([1, Math.min(8, most), most])) {
+    const symbols = [count, Math.min(count, mostSelected)];
+    const banks = Math.max(1, memory.bankCount);
+    for (const { kernel } of new Lowering(segment, plan, profile, banks, symbols).launches)
+      pipelines.of(kernel);
+  }
+}
+
 export class GpuProgram implements Program {
   readonly segment: Segment;
   readonly plan: Plan;
@@ -68,21 +81,7 @@ export class GpuProgram implements Program {
     const { logits, argmax } = plan;
     const written = segment.kernels.flatMap((kernel) => kernel.outputs.map(({ value }) => value));
     this.result = [argmax, logits].find(({ value }) => written.includes(value));
-    this.#compileAhead();
-  }
-
-  /** The kernels of one token, of a tree and of a chunk. */
-  #compileAhead(): void {
-    const { profile, memory, pipelines } = this.#parts;
-    const { rows, selected } = this.plan.graph.symbols;
-    const [most, mostSelected] = [dimBounds(rows).max, dimBounds(selected).max];
-    for (const count of new Set([1, Math.min(8, most), most])) {
-      const symbols = [count, Math.min(count, mostSelected)];
-      const banks = Math.max(1, memory.bankCount);
-      for (const { kernel } of new Lowering(this.segment, this.plan, profile, banks, symbols).launches) {
-        pipelines.of(kernel);
-      }
-    }
+    compileAhead(segment, plan, parts);
   }
 
   resultPlace(symbols: readonly number[]): { offset: number; byteLength: number } | undefined {
