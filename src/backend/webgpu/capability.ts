@@ -44,7 +44,7 @@ function supports({ operation, inputs }: GraphNode): boolean {
 }
 
 /** File bytes that are turned at a time into packed ones. */
-export const pieceBytes = 1 << 22;
+export const pieceBytes = 1 << 20;
 
 export function capabilityOf(profile: DeviceProfile): Capability {
   const { bindingBytes, emulated } = profile;
@@ -66,7 +66,11 @@ export function capabilityOf(profile: DeviceProfile): Capability {
     // Uniforms and bind groups: some hundred bytes a launch, in the driver's own memory.
     programBytes: () => 0,
     packedRows: partRows,
-    packingBytes: () => 2 * pieceBytes,
+    // A piece of the file and what it is packed to.
+    packingBytes: ({ format, shape }) => {
+      const values = shape.reduce<number>((product, size) => product * Number(size), 1);
+      return 2 * Math.min(pieceBytes, (values / format.blockValues) * format.blockBytes);
+    },
     addressableBytes: Number.POSITIVE_INFINITY,
     emulated,
     mostMemories: 1,
