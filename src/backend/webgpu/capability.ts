@@ -15,22 +15,40 @@ const f32: StorageForm = { name: 'f32', blockValues: 1, blockBytes: 4 };
 /** Queries, scores and sums of a workgroup fit 16 KiB up to this size. */
 const largestHead = 256;
 
-const operations: ReadonlySet<string> = new Set([
-  'add',
-  'argmax',
-  'attention',
-  'cache-move',
-  'cache-write',
-  'embed',
-  'gated',
-  'matmul',
-  'rms-norm',
-  'rope',
-  'select-rows',
-]);
+/**
+ * Properties of each operation that kernels know, and how many operands they take: a graph that states more is refused,
+ * not computed without it.
+ */
+const operations: Readonly<
+  Record<string, { readonly properties: readonly string[]; readonly most: number }>
+> = {
+  add: { properties: [], most: 2 },
+  argmax: { properties: [], most: 1 },
+  attention: {
+    properties: ['layer', 'headCount', 'keyValueHeadCount', 'keySize', 'valueSize', 'scale', 'window'],
+    most: 2,
+  },
+  'cache-move': { properties: ['layer'], most: 2 },
+  'cache-write': { properties: ['layer', 'keyValueHeadCount', 'keySize', 'valueSize'], most: 2 },
+  embed: { properties: [], most: 1 },
+  gated: { properties: ['activation'], most: 2 },
+  matmul: { properties: [], most: 3 },
+  'rms-norm': { properties: ['epsilon'], most: 2 },
+  rope: { properties: ['headCount', 'headSize', 'pairing', 'frequencies', 'magnitude'], most: 1 },
+  'select-rows': { properties: [], most: 1 },
+};
 
-function supports({ operation, inputs }: GraphNode): boolean {
-  if (!operations.has(operation.op)) return false;
+function isKnown({ operation, inputs }: GraphNode): boolean {
+  const known = operations[operation.op];
+  if (!known || inputs.length > known.most) return false;
+  const stated = Object.entries(operation).filter(([name, value]) => name !== 'op' && value !== undefined);
+  if (!stated.every(([name]) => known.properties.includes(name))) return false;
+  return operation.op !== 'gated' || operation.activation === 'silu';
+}
+
+function supports(node: GraphNode): boolean {
+  const { operation, inputs } = node;
+  if (!isKnown(node)) return false;
   const matrices = inputs.filter(
     (input): input is WeightValue => input.kind === 'weight' && input.type.shape.length > 1,
   );
