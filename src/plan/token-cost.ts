@@ -22,7 +22,7 @@ export function tokenCost(plan: Plan, capability: Capability): TokenCost {
     for (const node of kernels.flatMap(({ nodes }) => nodes)) {
       node.inputs.forEach((input, place) => {
         const weight = plan.graph.weights.find((candidate) => candidate === input);
-        if (!weight || ruleOf(node.operation).gathers === place) return;
+        if (!weight || ruleOf(node.operation).gathers?.(node.operation) === place) return;
         weights.set(weight.name, capability.packedBytes(weight.type));
       });
     }

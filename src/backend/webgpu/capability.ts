@@ -25,15 +25,28 @@ const operations: Readonly<
   add: { properties: [], most: 2 },
   argmax: { properties: [], most: 1 },
   attention: {
-    properties: ['layer', 'headCount', 'keyValueHeadCount', 'keySize', 'valueSize', 'scale', 'window'],
-    most: 2,
+    properties: [
+      'layer',
+      'headCount',
+      'keyValueHeadCount',
+      'keySize',
+      'valueSize',
+      'scale',
+      'window',
+      'softCap',
+    ],
+    most: 3,
   },
   'cache-move': { properties: ['layer'], most: 2 },
   'cache-write': { properties: ['layer', 'keyValueHeadCount', 'keySize', 'valueSize'], most: 2 },
-  embed: { properties: [], most: 1 },
-  gated: { properties: ['activation'], most: 2 },
+  activate: { properties: ['activation'], most: 1 },
+  embed: { properties: ['by'], most: 1 },
+  gated: { properties: ['activation', 'alpha', 'limit'], most: 2 },
+  'layer-norm': { properties: ['epsilon', 'groups'], most: 3 },
   matmul: { properties: [], most: 3 },
-  'rms-norm': { properties: ['epsilon'], most: 2 },
+  'rms-norm': { properties: ['epsilon', 'groups'], most: 3 },
+  scale: { properties: ['factor'], most: 1 },
+  softcap: { properties: ['limit'], most: 1 },
   rope: { properties: ['headCount', 'headSize', 'pairing', 'frequencies', 'magnitude'], most: 1 },
   'select-rows': { properties: [], most: 1 },
 };
@@ -42,8 +55,7 @@ function isKnown({ operation, inputs }: GraphNode): boolean {
   const known = operations[operation.op];
   if (!known || inputs.length > known.most) return false;
   const stated = Object.entries(operation).filter(([name, value]) => name !== 'op' && value !== undefined);
-  if (!stated.every(([name]) => known.properties.includes(name))) return false;
-  return operation.op !== 'gated' || operation.activation === 'silu';
+  return stated.every(([name]) => known.properties.includes(name));
 }
 
 function supports(node: GraphNode): boolean {
@@ -52,10 +64,7 @@ function supports(node: GraphNode): boolean {
   const matrices = inputs.filter(
     (input): input is WeightValue => input.kind === 'weight' && input.type.shape.length > 1,
   );
-  const isMultiplied = operation.op === 'matmul';
-  const fits = ({ type }: WeightValue) =>
-    packingOf(type.format) !== undefined && !(isMultiplied && Number(type.shape.at(-1)) % 4 !== 0);
-  if (!matrices.every(fits)) return false;
+  if (!matrices.every(({ type }) => packingOf(type.format))) return false;
   if (operation.op !== 'attention') return true;
   const headFits = (size: number) => size % 4 === 0 && size <= largestHead;
   return headFits(operation.keySize) && headFits(operation.valueSize);

@@ -27,8 +27,8 @@ interface Bank extends Store {
   readonly regions: GpuRegion[];
 }
 
-/** Banks that fit beside arena and step block where a stage sees eight buffers. */
-export const mostBanks = 5;
+/** Banks that fit beside arena, step block, partial sums and sinks where a stage sees eight buffers. */
+export const mostBanks = 4;
 const firstBankBytes = 1 << 22;
 /** Addresses of regions that nobody looks for. */
 const firstUnaddressed = 7 * 2 ** bankBits;

@@ -1,7 +1,7 @@
 /** Lowers a plan's segment, for one number of rows, to launches: one function per kernel pattern. */
 import { known, NearfieldError } from '../../base/error.ts';
 import type { NumberFormat } from '../../format.ts';
-import type { GraphNode, Operation, OperationName, Value } from '../../graph.ts';
+import type { Gating, GraphNode, Operation, OperationName, Value } from '../../graph.ts';
 import type { Kernel, Operand, Plan, Segment } from '../../plan.ts';
 import { evaluateDim, type TensorType } from '../../tensor.ts';
 import { productCheck } from './product-check.ts';
@@ -25,13 +25,17 @@ import {
 import { floatBits, type KernelText } from './shader/kernel.ts';
 import { columnsPerGroup, type ProductShape, productKernel, shapeKey } from './shader/product.ts';
 import {
+  activateKernel,
   addKernel,
   argmaxKernel,
   embedKernel,
   gatedKernel,
   normKernel,
   plainEmbedKernel,
+  plainProductKernel,
+  scaleKernel,
   selectKernel,
+  softcapKernel,
 } from './shader/rows.ts';
 import { tiledProductKernel, tileSize } from './shader/tiled-product.ts';
 import { blockValuesOf, type WeightPart, type WeightSize, weightSize } from './weight-layout.ts';
@@ -131,7 +135,8 @@ export class Lowering {
 
   readonly #table: Readonly<Record<string, (kernel: Kernel) => void>> = {
     embed: (kernel) => this.#embed(kernel),
-    'rms-norm': (kernel) => this.#norm(kernel),
+    'rms-norm': (kernel) => this.#norm(kernel, 'rms-norm'),
+    'layer-norm': (kernel) => this.#norm(kernel, 'layer-norm'),
     matmul: (kernel) => this.#products(kernel),
     projections: (kernel) => this.#products(kernel),
     'norm-projections': (kernel) => this.#products(kernel),
@@ -143,7 +148,11 @@ export class Lowering {
     'rope-cache': (kernel) => this.#cacheWrite(kernel),
     attention: (kernel) => this.#attention(kernel),
     add: (kernel) => this.#pairwise(kernel, addKernel),
-    gated: (kernel) => this.#pairwise(kernel, gatedKernel),
+    gated: (kernel) => this.#pairwise(kernel, gatedKernel(gatingOf(nodeOf(kernel, 'gated')))),
+    activate: (kernel) =>
+      this.#pairwise(kernel, activateKernel(nodeOf(kernel, 'activate').operation.activation)),
+    scale: (kernel) => this.#pairwise(kernel, scaleKernel(nodeOf(kernel, 'scale').operation.factor)),
+    softcap: (kernel) => this.#pairwise(kernel, softcapKernel(nodeOf(kernel, 'softcap').operation.limit)),
     'select-rows': (kernel) => this.#selectRows(kernel),
     argmax: (kernel) => this.#argmax(kernel),
     'cache-move': (kernel) => this.#cacheMove(kernel),
@@ -200,13 +209,14 @@ export class Lowering {
   }
 
   #embed(kernel: Kernel): void {
-    const { inputs, output } = nodeOf(kernel, 'embed');
+    const { inputs, output, operation } = nodeOf(kernel, 'embed');
+    const field = operation.by === 'position' ? 1 : 0;
     const { number, size } = this.#weight(inputs[0]);
     const { columns, layout, isPlain } = size;
     const out = this.#place(kernel.outputs, output);
     size.parts.forEach((part, index) => {
       const bound: Bound[] = [arena, { kind: 'weight', weight: number, part: index }, step];
-      const params = { rows: this.#rows, firstRow: part.firstRow, rowCount: part.rows };
+      const params = { rows: this.#rows, field, firstRow: part.firstRow, rowCount: part.rows };
       if (isPlain) {
         const plain = { ...params, width: columns, out };
         this.#launch(plainEmbedKernel, bound, plain, this.#threads(this.#rows * columns));
@@ -218,18 +228,22 @@ export class Lowering {
     });
   }
 
-  #norm(kernel: Kernel): void {
-    const { inputs, output, operation } = nodeOf(kernel, 'rms-norm');
+  #norm(kernel: Kernel, kind: 'rms-norm' | 'layer-norm'): void {
+    const { inputs, output, operation } = nodeOf(kernel, kind);
+    const { groups: parts = 1, epsilon } = operation;
+    const [, weight, bias] = inputs;
     const rows = this.#size(output, 0);
     this.#launch(
-      normKernel,
-      [arena, this.#vector(inputs[1])],
+      normKernel(kind),
+      [arena, this.#vector(weight), bias ? this.#vector(bias) : nothing],
       {
-        ...{ width: this.#size(output, 1), rows, epsilon: floatBits(operation.epsilon) },
+        ...{ size: this.#size(output, 1) / parts, parts, rows, epsilon: floatBits(epsilon) },
         x: this.#place(kernel.inputs, inputs[0]),
         out: this.#place(kernel.outputs, output),
+        gains: this.#weight(weight).size.columns,
+        biases: bias ? this.#weight(bias).size.columns : 0,
       },
-      this.#spread(rows),
+      this.#spread(rows * parts),
     );
   }
 
@@ -252,6 +266,11 @@ export class Lowering {
   /** One or several products of one input; with a norm before, or a sum after. */
   #products(kernel: Kernel): void {
     const nodes = nodesOf(kernel, 'matmul');
+    const [first] = nodes;
+    if (first && this.#weight(first.inputs[1]).size.isPlain) {
+      this.#plainProduct(kernel, first);
+      return;
+    }
     const pieces: Piece[] = nodes.flatMap((node) => {
       const weight = this.#weight(node.inputs[1]);
       return weight.size.parts.map((part, partNumber) => ({ node, weight, part, partNumber }));
@@ -259,10 +278,30 @@ export class Lowering {
     const add = nodesOf(kernel, 'add')[0];
     for (let first = 0; first < pieces.length; first += nodes.length) {
       this.#product(kernel, pieces.slice(first, first + nodes.length), (node) => add?.output ?? node.output, {
-        gated: false,
+        gating: undefined,
         residual: add?.inputs.find((value) => value !== nodes[0]?.output),
       });
     }
+  }
+
+  #plainProduct(kernel: Kernel, { inputs, output }: NodeOf<'matmul'>): void {
+    const { number, size } = this.#weight(inputs[1]);
+    const bias = inputs[2];
+    const rows = this.#size(output, 0);
+    size.parts.forEach((part, index) => {
+      this.#launch(
+        plainProductKernel,
+        [arena, { kind: 'weight', weight: number, part: index }, bias ? this.#vector(bias) : nothing],
+        {
+          ...{ rows, inner: size.columns, n: part.rows, first: part.firstRow, biased: bias ? 1 : 0 },
+          width: this.#size(output, 1),
+          x: this.#place(kernel.inputs, inputs[0]),
+          out: this.#place(kernel.outputs, output),
+        },
+        this.#threads(rows * part.rows),
+        rows * part.rows * size.columns,
+      );
+    });
   }
 
   /** Gate and up are cut alike, since they have one format. */
@@ -279,7 +318,7 @@ export class Lowering {
       const pieces = weights.map(({ node, weight }): Piece => {
         return { node, weight, part: known(weight.size.parts[partNumber], 'part'), partNumber };
       });
-      this.#product(kernel, pieces, () => gated.output, { gated: true, residual: undefined });
+      this.#product(kernel, pieces, () => gated.output, { gating: gatingOf(gated), residual: undefined });
     });
   }
 
@@ -287,7 +326,7 @@ export class Lowering {
     kernel: Kernel,
     pieces: readonly Piece[],
     outputOf: (node: GraphNode) => Value,
-    { gated, residual }: { readonly gated: boolean; readonly residual: Value | undefined },
+    { gating, residual }: { readonly gating: Gating | undefined; readonly residual: Value | undefined },
   ): void {
     const [first] = pieces;
     const norm = nodesOf(kernel, 'rms-norm')[0];
@@ -297,7 +336,7 @@ export class Lowering {
     const { columns } = weight.size;
     const shape: ProductShape = {
       layouts: pieces.map((piece) => piece.weight.size.layout),
-      gated,
+      gating,
       norm: norm !== undefined,
       residual: residual !== undefined,
     };
@@ -306,7 +345,7 @@ export class Lowering {
     const words: Record<string, number> = {};
     pieces.forEach((piece, index) => {
       const name = `w${index}`;
-      if (!gated || index === 0) groups += Math.ceil(piece.part.rows / chosen.columns);
+      if (!gating || index === 0) groups += Math.ceil(piece.part.rows / chosen.columns);
       const output = outputOf(piece.node);
       Object.assign(words, partWords(piece.part, name), {
         [`${name}n`]: piece.part.rows,
@@ -348,7 +387,7 @@ export class Lowering {
       {
         count,
         left: this.#place(kernel.inputs, inputs[0]),
-        right: this.#place(kernel.inputs, inputs[1]),
+        right: this.#place(kernel.inputs, inputs[1] ?? inputs[0]),
         out: this.#place(kernel.outputs, output),
       },
       this.#threads(count),
@@ -405,11 +444,19 @@ export class Lowering {
 
   #attention(kernel: Kernel): void {
     const node = nodeOf(kernel, 'attention');
-    const { layer, headCount, keyValueHeadCount, scale, window } = node.operation;
+    const { layer, headCount, keyValueHeadCount, scale, window, softCap } = node.operation;
+    const sinks = node.inputs[2];
     const spec = this.#plan.cache.of(layer);
     const { parallel } = this.#profile;
     const shape: AttentionShape = {
-      ...{ ...spec, headCount, window: window !== undefined, softCap: false, shared: parallel },
+      ...{
+        ...spec,
+        headCount,
+        window: window !== undefined,
+        softCap: softCap !== undefined,
+        shared: parallel,
+      },
+      sinks: sinks !== undefined,
     };
     const rows = this.#rows;
     const split = parallel && rows <= fewRows;
@@ -422,9 +469,22 @@ export class Lowering {
     const tiles = headCount / keyValueHeadCount / headsPerGroup(shape);
     this.#launch(
       attentionKernel(shape, this.#banks, split),
-      [arena, step, ...(split ? [partials] : []), ...this.#bankBounds],
+      [
+        arena,
+        step,
+        ...(split ? [partials] : []),
+        ...(sinks ? [this.#vector(sinks)] : []),
+        ...this.#bankBounds,
+      ],
       {
-        ...{ layer: spec.offsetBytes / 4, out, scale: floatBits(scale), window: window ?? 0, cap: 0, splits },
+        ...{
+          layer: spec.offsetBytes / 4,
+          out,
+          scale: floatBits(scale),
+          window: window ?? 0,
+          cap: floatBits(softCap ?? 1),
+          splits,
+        },
         x: this.#place(kernel.inputs, node.inputs[0]) / 4,
       },
       [keyValueHeadCount * Math.ceil(tiles), rows, splits],
@@ -474,6 +534,11 @@ export class Lowering {
       this.#threads(cacheMoveThreads(spec)),
     );
   }
+}
+
+function gatingOf({ operation }: NodeOf<'gated'>): Gating {
+  const { op: _, ...gating } = operation;
+  return gating as Gating;
 }
 
 const checked = (shape: ProductShape, kernel: KernelText, rows: number, columns: number): ChosenProduct => ({

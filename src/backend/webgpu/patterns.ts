@@ -6,7 +6,9 @@ import type { FusionPattern, GraphView } from '../../plan.ts';
 /** Products of one launch: each takes a binding or two of the eight that every device has. */
 const mostProducts = 3;
 
-const isMatmul = (node: GraphNode | undefined): node is GraphNode => node?.operation.op === 'matmul';
+/** A product of rows that four divides; others have a kernel of their own. */
+const isMatmul = (node: GraphNode | undefined): node is GraphNode =>
+  node?.operation.op === 'matmul' && Number(node.inputs[1]?.type.shape.at(-1)) % 4 === 0;
 
 const soleReader = (value: Value, view: GraphView): boolean => view.readers(value).length === 1;
 
@@ -16,11 +18,12 @@ const formatOf = (node: GraphNode): string | undefined => node.inputs[1]?.type.f
 function normOf(products: readonly GraphNode[], view: GraphView): GraphNode | undefined {
   const input = products[0]?.inputs[0];
   const norm = input && view.producer(input);
-  if (norm?.operation.op !== 'rms-norm') return undefined;
+  if (norm?.operation.op !== 'rms-norm' || norm.inputs.length > 2) return undefined;
+  if ((norm.operation.groups ?? 1) > 1) return undefined;
   return view.readers(norm.output).every((reader) => products.includes(reader)) ? norm : undefined;
 }
 
-/** silu(x Gᵀ) · (x Uᵀ), which read the input once; both weights are decoded alike. */
+/** f(x Gᵀ) · (x Uᵀ), which read the input once; both weights are decoded alike. */
 function gatedProducts(root: GraphNode, view: GraphView): GraphNode[] | undefined {
   if (root.operation.op !== 'gated') return undefined;
   const [gate, up] = root.inputs.map((input) => view.producer(input));

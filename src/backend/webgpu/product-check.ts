@@ -2,9 +2,13 @@
  * A small product whose result is known, which every kernel of products must give on a device before it is used there:
  * packed weights of random bits, decoded from the description of their layout in float64.
  */
-import { known } from '../../base/error.ts';
+import { known, NearfieldError } from '../../base/error.ts';
 import { floatFromBfloat, floatFromHalf } from '../../base/half.ts';
 import { uniformAt } from '../../base/random.ts';
+import type { Gating } from '../../graph.ts';
+import { runGated } from '../reference/op/gated.ts';
+import { denseRows } from '../reference/rows.ts';
+import type { StepTables } from '../reference/step-tables.ts';
 import { floatBits, type KernelCheck } from './shader/kernel.ts';
 import type { ProductShape } from './shader/product.ts';
 import {
@@ -42,7 +46,7 @@ export function productCheck(shape: ProductShape, tile: { rows: number; columns:
   });
   const input = random(rows * inner, 30);
   const gain = random(inner, 31);
-  const results = shape.gated ? 1 : parts.length;
+  const results = shape.gating ? 1 : parts.length;
   const residual = random(rows * columns, 32);
   const residualAt = rows * inner;
   const outAt = (part: number): number => residualAt + (1 + part) * rows * columns;
@@ -55,7 +59,7 @@ export function productCheck(shape: ProductShape, tile: { rows: number; columns:
   };
   let groups = 0;
   parts.forEach(({ place }, index) => {
-    if (!shape.gated || index === 0) groups += Math.ceil(columns / tile.columns);
+    if (!shape.gating || index === 0) groups += Math.ceil(columns / tile.columns);
     Object.assign(params, {
       ...{ [`w${index}n`]: columns, [`w${index}first`]: 0, [`w${index}end`]: groups },
       [`w${index}plane0`]: (place.planes[0] ?? 0) / 4,
@@ -85,8 +89,8 @@ export function productCheck(shape: ProductShape, tile: { rows: number; columns:
         const place = (part * rows + row) * columns + column;
         const { y, size } = known(sums[part], 'sum');
         const up = sums[1];
-        const gated = shape.gated && up ? (y / (1 + Math.exp(-y))) * up.y : y;
-        const growth = shape.gated && up ? (Math.abs(up.y) + Math.abs(y) + 1) * (up.size / size + 1) : 1;
+        const gated = shape.gating && up ? gate(shape.gating, y, up.y) : y;
+        const growth = shape.gating && up ? (Math.abs(up.y) + Math.abs(y) + 1) * (up.size / size + 1) : 1;
         expected[place] = gated + (shape.residual ? (residual[row * columns + column] ?? 0) : 0);
         bounds[place] = size * growth * 1e-4;
       }
@@ -106,6 +110,17 @@ export function productCheck(shape: ProductShape, tile: { rows: number; columns:
     bounds,
   };
 }
+
+const gate = (gating: Gating, y: number, up: number): number => {
+  const output = new Float64Array(1);
+  const operands = [y, up].map((value) => denseRows(Float64Array.of(value), 1));
+  const step: StepTables = { rows: [], selected: [], sequences: [], moves: [] };
+  const cache = (): never => {
+    throw new NearfieldError('internal', 'A gate has no cache');
+  };
+  runGated({ operation: { op: 'gated', ...gating }, operands, output, step, cache });
+  return output[0] ?? 0;
+};
 
 /** Random bits as codes; scales, biases and floats of ordinary size; factors that are powers of two. */
 function randomPart(layout: WeightLayout, place: PartLayout, stream: number): Uint32Array<ArrayBuffer> {

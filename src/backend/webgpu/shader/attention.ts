@@ -6,13 +6,16 @@
  * What a row sees is slots: its prefix, then 64 for the bits of its mask. A window keeps the last of what is seen.
  */
 
+import { hyperbolicTangent } from './activation.ts';
 import { bankAccess, banksOf, type CacheShape, cacheReaders, pageReader } from './cache.ts';
-import { arena, type Binding, entry, type KernelText, step, threadNumber, times } from './kernel.ts';
+import { arena, type Binding, entry, type KernelText, reads, step, threadNumber, times } from './kernel.ts';
 
 export interface AttentionShape extends CacheShape {
   readonly headCount: number;
   readonly window: boolean;
   readonly softCap: boolean;
+  /** A score more for each head, without a value. */
+  readonly sinks: boolean;
   /** Heads of a group are computed together; else one by one, in a kernel that is quicker to compile. */
   readonly shared: boolean;
 }
@@ -33,7 +36,7 @@ export const partialFloats = ({ valueSize }: AttentionShape): number => valueSiz
 const partials: Binding = { name: 'partials', element: 'vec4<f32>', access: 'read_write' };
 
 export function attentionKernel(shape: AttentionShape, banks: number, split: boolean): KernelText {
-  const { type, headCount, keyValueHeadCount, keySize, valueSize, window, softCap } = shape;
+  const { type, headCount, keyValueHeadCount, keySize, valueSize, window, softCap, sinks } = shape;
   const group = headCount / keyValueHeadCount;
   const heads = headsPerGroup(shape);
   const tiles = Math.ceil(group / heads);
@@ -45,16 +48,23 @@ export function attentionKernel(shape: AttentionShape, banks: number, split: boo
   const each = (text: (head: number) => string) => times(heads, text);
   const eachQuad = (text: (head: number, quad: number) => string) =>
     each((head) => times(quadsEach, (quad) => text(head, quad)));
-  const cap = softCap ? 'score = bitcast<f32>(p.cap) * tanh(score / bitcast<f32>(p.cap));' : '';
+  const cap = softCap ? 'score = bitcast<f32>(p.cap) * hyperbolicTangent(score / bitcast<f32>(p.cap));' : '';
   const part = partialFloats(shape) / 4;
   return {
-    key: `attention ${type} ${headCount} ${keyValueHeadCount} ${keySize} ${valueSize} ${window} ${softCap} ${shape.shared} ${banks} ${split}`,
-    bindings: [arena, step, ...(split ? [partials] : []), ...banksOf(banks, 'read')],
+    key: `attention ${type} ${headCount} ${keyValueHeadCount} ${keySize} ${valueSize} ${window} ${softCap} ${sinks} ${shape.shared} ${banks} ${split}`,
+    bindings: [
+      arena,
+      step,
+      ...(split ? [partials] : []),
+      ...(sinks ? [reads('sinks', 'f32')] : []),
+      ...banksOf(banks, 'read'),
+    ],
     params: ['layer', 'x', 'out', 'scale', 'window', 'cap', 'splits'],
     body: `
 ${bankAccess(banks, false)}
 ${pageReader}
 ${cacheReaders(shape)}
+${softCap ? hyperbolicTangent : ''}
 var<workgroup> queries: array<vec4<f32>, ${heads * keyQuads}>;
 var<workgroup> scores: array<f32, ${heads * 64}>;
 var<workgroup> pages: array<u32, 64>;
@@ -89,7 +99,13 @@ for (var i = lid; i < ${heads * keyQuads}u; i += 64u) {
 let share = lid / ${Math.min(valueQuads, 64)}u;
 let quad = lid % ${Math.min(valueQuads, 64)}u;
 ${eachQuad((head, quad) => `var sum${head}q${quad} = vec4<f32>(0.0);`)}
-${each((head) => `var largest${head} = -3.0e38;\nvar total${head} = 0.0;`)}
+${each((head) =>
+  sinks
+    ? `let isFirst${head} = ${split ? 'wid.z == 0u' : 'true'};
+var largest${head} = select(-3.0e38, sinks[min(firstHead + ${head}u, headEnd - 1u)], isFirst${head});
+var total${head} = select(0.0, 1.0, share == 0u && isFirst${head});`
+    : `var largest${head} = -3.0e38;\nvar total${head} = 0.0;`,
+)}
 for (var chunk = begins; chunk < to; chunk += 64u) {
   workgroupBarrier();
   let slot = chunk + lid;

@@ -5,7 +5,10 @@
  * `lanes`-th block along K, and one barrier brings the sums together. With one lane there is no barrier: a thread computes
  * its columns alone, which is what adapters that are programs are quick at.
  */
+
+import type { Gating } from '../../../graph.ts';
 import { type BlockLayout, blockValuesOf, codeBits, type WeightLayout } from '../weight-layout.ts';
+import { gatingKey, gatingText } from './activation.ts';
 import { arena, arenaValue, type Binding, entry, type KernelText, reads, times } from './kernel.ts';
 import {
   affine,
@@ -21,7 +24,8 @@ import {
 /** Weights of one launch: side by side, or gate and up of which one result is made. */
 export interface ProductShape {
   readonly layouts: readonly WeightLayout[];
-  readonly gated: boolean;
+  /** How gate and up are put together. */
+  readonly gating: Gating | undefined;
   /** The input is normed by its root mean square first, times a weight. */
   readonly norm: boolean;
   readonly residual: boolean;
@@ -71,11 +75,11 @@ export interface ProductText {
 
 /** What all kernels of products have in common: what they bind, and which part of the weights a workgroup has. */
 export function productText(shape: ProductShape, text: ProductText): KernelText {
-  const { layouts, gated } = shape;
+  const { layouts, gating } = shape;
   const weights = layouts.map((_, index) => reads(`w${index}`, 'vec4<u32>'));
   const biases = layouts.map((_, index) => reads(`bias${index}`, 'f32'));
   const norm: Binding[] = shape.norm ? [reads('gain', 'vec4<f32>')] : [];
-  const parts = gated ? [0] : layouts.map((_, index) => index);
+  const parts = gating ? [0] : layouts.map((_, index) => index);
   const calls = parts.map((index) => {
     const first = index === 0 ? 'group' : `group - p.w${index - 1}end`;
     return `if (group < p.w${index}end) { product${index}(${first}, wid.z, lid); return; }`;
@@ -92,6 +96,7 @@ export function productText(shape: ProductShape, text: ProductText): KernelText 
         layout.kind === 'block' && text.takesBlocksApart ? blockFunctions(layout, `w${index}`) : '',
       ),
       text.declarations,
+      gating ? gatingText(gating) : '',
       ...parts.map((index) => text.tileFunction(index)),
       entry(`let group = wid.y * groups.x + wid.x;\n${calls.join('\n')}`, text.workgroup),
     ].join('\n'),
@@ -99,14 +104,14 @@ export function productText(shape: ProductShape, text: ProductText): KernelText 
 }
 
 /** What a launch is called by: its weights' layouts and what is fused. */
-export function shapeKey({ layouts, gated, norm, residual }: ProductShape): string {
-  const extras = [gated && 'gated', norm && 'norm', residual && 'residual'].filter(Boolean);
+export function shapeKey({ layouts, gating, norm, residual }: ProductShape): string {
+  const extras = [gating && gatingKey(gating), norm && 'norm', residual && 'residual'].filter(Boolean);
   return `product ${layouts.map(({ name }) => name).join()} ${extras.join()}`;
 }
 
 /** Sums that a thread hands over: of its columns and rows, gate and up apart, and squares of the input's rows. */
 function sumsPerThread(shape: ProductShape, { rows, columns }: ProductTile): number {
-  return columns * rows * (shape.gated ? 2 : 1) + (shape.norm ? rows : 0);
+  return columns * rows * (shape.gating ? 2 : 1) + (shape.norm ? rows : 0);
 }
 
 interface Stream {
@@ -118,7 +123,7 @@ interface Stream {
 
 function productFunction(shape: ProductShape, tile: ProductTile, index: number): string {
   const { rows, columns, lanes } = tile;
-  const sources = shape.gated ? [0, 1] : [index];
+  const sources = shape.gating ? [0, 1] : [index];
   const streams: Stream[] = sources.flatMap((part) =>
     Array.from({ length: columns }, (_, column) => ({ part, column, name: `v${part}c${column}` })),
   );
@@ -274,7 +279,7 @@ workgroupBarrier();
 for (var result = lane; result < ${columns * rows}u; result += ${lanes}u) {
 let row = result % ${rows}u;
 ${add('first', 'result')}
-${shape.gated ? add('second', `${columns * rows}u + result`) : ''}
+${shape.gating ? add('second', `${columns * rows}u + result`) : ''}
 ${shape.norm ? add('squares', `${names.length}u + row`) : ''}
 ${store(shape, index, `column + result / ${rows}u`, `tile * ${rows}u + row`)}
 }`;
@@ -286,7 +291,7 @@ function storeAlone(shape: ProductShape, { rows, columns }: ProductTile, index: 
     for (let row = 0; row < rows; row++) {
       blocks.push(`{
 let first = v${index}c${column}r${row};
-${shape.gated ? `let second = v1c${column}r${row};` : ''}
+${shape.gating ? `let second = v1c${column}r${row};` : ''}
 ${shape.norm ? `let squares = squares${row};` : ''}
 ${store(shape, index, `column + ${column}u`, `tile * ${rows} + ${row}u`)}
 }`);
@@ -304,9 +309,9 @@ export function store(shape: ProductShape, index: number, column: string, row: s
     const bias = `select(0.0, bias${part}[p.w${part}first + n], p.w${part}biased != 0u)`;
     return `${sum}${factor}${root} + ${bias}`;
   };
-  const result = shape.gated
+  const result = shape.gating
     ? `let gate = ${value('first', 0)};
-let y = gate / (1.0 + exp(min(-gate, 80.0))) * (${value('second', 1)});`
+let y = gateOf(gate, ${value('second', 1)});`
     : `let y = ${value('first', index)};`;
   const residual = shape.residual ? ` + ${arenaValue('p.residual + place')}` : '';
   return `

@@ -1,5 +1,7 @@
 /** Kernels on single rows: embedding, norm, sums, gates, selection, arg-max. */
+import type { Activation, Gating } from '../../../graph.ts';
 import { blockValuesOf, type WeightLayout } from '../weight-layout.ts';
+import { activationText, gatingKey, gatingText, hyperbolicTangent, literal } from './activation.ts';
 import { arena, arenaValue, entry, type KernelText, reads, step, threadNumber } from './kernel.ts';
 import { blockFunctions, exactHalves, exactQuad, floatQuad, levelReader, wordReader } from './weights.ts';
 
@@ -15,7 +17,18 @@ for (var quad = 0u; quad < 8u; quad++) { arena[at + quad] = factor * (${exactQua
   return {
     key: `embed ${layout.name}`,
     bindings: [arena, reads('w0', 'vec4<u32>'), step],
-    params: ['rows', 'k4', 'firstRow', 'rowCount', 'out', 'w0plane0', 'w0plane1', 'w0scales', 'w0factors'],
+    params: [
+      'rows',
+      'k4',
+      'field',
+      'firstRow',
+      'rowCount',
+      'out',
+      'w0plane0',
+      'w0plane1',
+      'w0scales',
+      'w0factors',
+    ],
     body: [
       wordReader('w0'),
       layout.name === 'f16' ? exactHalves : '',
@@ -26,7 +39,7 @@ let blocks = p.k4 / ${quads}u;
 let thread = ${threadNumber};
 let t = thread / blocks;
 if (t >= p.rows) { return; }
-let token = step[step[4] + t * 8u];
+let token = step[step[4] + t * 8u + p.field];
 if (token < p.firstRow || token - p.firstRow >= p.rowCount) { return; }
 let row = token - p.firstRow;
 let block = thread % blocks;
@@ -41,59 +54,111 @@ ${values}`),
 export const plainEmbedKernel: KernelText = {
   key: 'embed plain',
   bindings: [arena, reads('table', 'f32'), step],
-  params: ['rows', 'width', 'firstRow', 'rowCount', 'out'],
+  params: ['rows', 'width', 'field', 'firstRow', 'rowCount', 'out'],
   body: entry(`
 let thread = ${threadNumber};
 let t = thread / p.width;
 if (t >= p.rows) { return; }
-let token = step[step[4] + t * 8u];
+let token = step[step[4] + t * 8u + p.field];
 if (token < p.firstRow || token - p.firstRow >= p.rowCount) { return; }
 ${arenaValue('p.out + thread')} = table[(token - p.firstRow) * p.width + thread % p.width];`),
 };
 
-/** A workgroup per row: 64 sums of squares, then every thread adds them all up. */
-export const normKernel: KernelText = {
-  key: 'rms-norm',
-  bindings: [arena, reads('gain', 'f32')],
-  params: ['width', 'x', 'out', 'epsilon', 'rows'],
-  body: `
-var<workgroup> squares: array<f32, 64>;
-${entry(`
-let row = wid.y * groups.x + wid.x;
-if (row >= p.rows) { return; }
+/** y = x Wᵀ (+ b), one thread per result, for matrices whose rows four does not divide. */
+export const plainProductKernel: KernelText = {
+  key: 'plain product',
+  bindings: [arena, reads('w', 'f32'), reads('bias', 'f32')],
+  params: ['rows', 'inner', 'n', 'first', 'biased', 'width', 'x', 'out'],
+  body: entry(`
+let thread = ${threadNumber};
+let t = thread / p.n;
+if (t >= p.rows) { return; }
+let column = thread % p.n;
 var sum = 0.0;
-for (var i = lid; i < p.width; i += 64u) {
-  let x = ${arenaValue('p.x + row * p.width + i')};
-  sum += x * x;
-}
-squares[lid] = sum;
-workgroupBarrier();
-var total = 0.0;
-for (var i = 0u; i < 64u; i++) { total += squares[i]; }
-let root = inverseSqrt(total / f32(p.width) + bitcast<f32>(p.epsilon));
-for (var i = lid; i < p.width; i += 64u) {
-  let x = ${arenaValue('p.x + row * p.width + i')};
-  ${arenaValue('p.out + row * p.width + i')} = x * root * gain[i];
-}`)}`,
+for (var k = 0u; k < p.inner; k++) { sum += ${arenaValue('p.x + t * p.inner + k')} * w[column * p.inner + k]; }
+let added = select(0.0, bias[p.first + column], p.biased != 0u);
+${arenaValue('p.out + t * p.width + p.first + column')} = sum + added;`),
 };
 
+/**
+ * A workgroup per part of a row: 64 sums of squares, which every thread adds up. Layer norm has the mean taken away first.
+ * Weight and bias hold a value for each of the row's, or for each of a part.
+ */
+export function normKernel(kind: 'rms-norm' | 'layer-norm'): KernelText {
+  const centred = kind === 'layer-norm';
+  const x = `${arenaValue('start + i')}${centred ? ' - mean' : ''}`;
+  const sumUp = (name: string) => `
+workgroupBarrier();
+sums[lid] = sum;
+workgroupBarrier();
+var ${name} = 0.0;
+for (var i = 0u; i < 64u; i++) { ${name} += sums[i]; }`;
+  return {
+    key: kind,
+    bindings: [arena, reads('gain', 'f32'), reads('bias', 'f32')],
+    params: ['size', 'parts', 'rows', 'x', 'out', 'epsilon', 'gains', 'biases'],
+    body: `
+var<workgroup> sums: array<f32, 64>;
+${entry(`
+let part = wid.y * groups.x + wid.x;
+if (part >= p.rows * p.parts) { return; }
+let start = p.x + part * p.size;
+let within = part % p.parts * p.size;
+var sum = 0.0;
+${
+  centred
+    ? `for (var i = lid; i < p.size; i += 64u) { sum += ${arenaValue('start + i')}; }
+${sumUp('whole')}
+let mean = whole / f32(p.size);
+sum = 0.0;`
+    : ''
+}
+for (var i = lid; i < p.size; i += 64u) {
+  let x = ${x};
+  sum += x * x;
+}
+${sumUp('total')}
+let root = inverseSqrt(total / f32(p.size) + bitcast<f32>(p.epsilon));
+for (var i = lid; i < p.size; i += 64u) {
+  let x = ${x};
+  let place = within + i;
+  let added = select(0.0, bias[place % max(p.biases, 1u)], p.biases > 0u);
+  ${arenaValue('p.out + part * p.size + i')} = x * root * gain[place % p.gains] + added;
+}`)}`,
+  };
+}
+
 /** One thread per value: `a` and `b` are those of the operands. */
-function pairwiseKernel(key: string, result: string): KernelText {
+function pairwiseKernel(key: string, result: string, functions = ''): KernelText {
   return {
     key,
     bindings: [arena],
     params: ['count', 'left', 'right', 'out'],
-    body: entry(`
+    body: `${functions}
+${entry(`
 let i = ${threadNumber};
 if (i >= p.count) { return; }
 let a = ${arenaValue('p.left + i')};
 let b = ${arenaValue('p.right + i')};
-${arenaValue('p.out + i')} = ${result};`),
+${arenaValue('p.out + i')} = ${result};`)}`,
   };
 }
 
 export const addKernel = pairwiseKernel('add', 'a + b');
-export const gatedKernel = pairwiseKernel('gated', 'a / (1.0 + exp(min(-a, 80.0))) * b');
+export const gatedKernel = (gating: Gating): KernelText =>
+  pairwiseKernel(`gated ${gatingKey(gating)}`, 'gateOf(a, b)', gatingText(gating));
+
+/** One thread per value; `right` is bound to the same values and not looked at. */
+export const activateKernel = (activation: Activation): KernelText =>
+  pairwiseKernel(`activate ${activation}`, 'activated(a)', activationText(activation));
+export const scaleKernel = (factor: number): KernelText =>
+  pairwiseKernel(`scale ${factor}`, `a * ${literal(factor)}`);
+export const softcapKernel = (limit: number): KernelText =>
+  pairwiseKernel(
+    `softcap ${limit}`,
+    `${literal(limit)} * hyperbolicTangent(a * ${literal(1 / limit)})`,
+    hyperbolicTangent,
+  );
 
 /** One thread per value. */
 export const selectKernel: KernelText = {

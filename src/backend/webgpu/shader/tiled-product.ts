@@ -20,7 +20,7 @@ export function tiledProductKernel(shape: ProductShape): KernelText {
     declarations: [
       `var<workgroup> inputTile: ${tile};`,
       `var<workgroup> weightTile: ${tile};`,
-      shape.gated ? `var<workgroup> secondTile: ${tile};` : '',
+      shape.gating ? `var<workgroup> secondTile: ${tile};` : '',
       shape.norm ? 'var<workgroup> squareSums: array<f32, 256>;' : '',
     ].join('\n'),
     takesBlocksApart: true,
@@ -30,7 +30,7 @@ export function tiledProductKernel(shape: ProductShape): KernelText {
 }
 
 function tileFunction(shape: ProductShape, index: number): string {
-  const sources = shape.gated ? [0, 1] : [index];
+  const sources = shape.gating ? [0, 1] : [index];
   const tiles = ['weightTile', 'secondTile'];
   const sums = sources.flatMap((source) => cells((row, column) => `v${source}r${row}c${column}`));
   return `
@@ -75,7 +75,7 @@ ${shape.norm ? `squareSums[lid] = ownSquares;\nworkgroupBarrier();` : ''}
 ${cells(
   (row, cell) => `{
 let first = v${index}r${row}c${cell};
-${shape.gated ? `let second = v1r${row}c${cell};` : ''}
+${shape.gating ? `let second = v1r${row}c${cell};` : ''}
 ${shape.norm ? squaresOf(`down + ${16 * row}u`) : ''}
 ${store(shape, index, `group * ${tileSize}u + across + ${16 * cell}u`, `tile * ${tileSize}u + down + ${16 * row}u`)}
 }`,
