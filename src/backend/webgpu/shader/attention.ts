@@ -71,39 +71,39 @@ var<workgroup> pages: array<u32, 64>;
 var<workgroup> rows: array<u32, 64>;
 var<workgroup> sums: array<vec4<f32>, 64>;
 ${entry(`
-let t = wid.y;
-let group = wid.x / ${tiles}u;
-let firstHead = group * ${group}u + wid.x % ${tiles}u * ${heads}u;
-let headEnd = (group + 1u) * ${group}u;
-let at = step[4] + t * 8u;
-let visible = step[at + 3u];
-let low = step[at + 4u];
-let high = step[at + 5u];
-let sequence = step[at + 6u];
-let committed = step[step[6] + sequence * 4u + 2u];
-let seen = visible + countOneBits(low) + countOneBits(high);
-let begin = ${window ? 'select(0u, seen - p.window, seen > p.window)' : '0u'};
-let slots = visible + select(0u, 64u, (low | high) != 0u);
-let first = min(begin, visible);
+  let t = wid.y;
+  let group = wid.x / ${tiles}u;
+  let firstHead = group * ${group}u + wid.x % ${tiles}u * ${heads}u;
+  let headEnd = (group + 1u) * ${group}u;
+  let at = step[4] + t * 8u;
+  let visible = step[at + 3u];
+  let low = step[at + 4u];
+  let high = step[at + 5u];
+  let sequence = step[at + 6u];
+  let committed = step[step[6] + sequence * 4u + 2u];
+  let seen = visible + countOneBits(low) + countOneBits(high);
+  let begin = ${window ? 'select(0u, seen - p.window, seen > p.window)' : '0u'};
+  let slots = visible + select(0u, 64u, (low | high) != 0u);
+  let first = min(begin, visible);
 ${
   split
     ? `let stretch = (slots - first + p.splits * 64u - 1u) / (p.splits * 64u) * 64u;
-let begins = first + wid.z * stretch;
-let to = min(begins + stretch, slots);`
+  let begins = first + wid.z * stretch;
+  let to = min(begins + stretch, slots);`
     : 'let begins = first;\nlet to = slots;'
 }
 for (var i = lid; i < ${heads * keyQuads}u; i += 64u) {
   let head = min(firstHead + i / ${keyQuads}u, headEnd - 1u);
   queries[i] = arena[p.x + (t * ${headCount}u + head) * ${keyQuads}u + i % ${keyQuads}u] * bitcast<f32>(p.scale);
 }
-let share = lid / ${Math.min(valueQuads, 64)}u;
-let quad = lid % ${Math.min(valueQuads, 64)}u;
+  let share = lid / ${Math.min(valueQuads, 64)}u;
+  let quad = lid % ${Math.min(valueQuads, 64)}u;
 ${eachQuad((head, quad) => `var sum${head}q${quad} = vec4<f32>(0.0);`)}
 ${each((head) =>
   sinks
     ? `let isFirst${head} = ${split ? 'wid.z == 0u' : 'true'};
-var largest${head} = select(-3.0e38, sinks[min(firstHead + ${head}u, headEnd - 1u)], isFirst${head});
-var total${head} = select(0.0, 1.0, share == 0u && isFirst${head});`
+  var largest${head} = select(-3.0e38, sinks[min(firstHead + ${head}u, headEnd - 1u)], isFirst${head});
+  var total${head} = select(0.0, 1.0, share == 0u && isFirst${head});`
     : `var largest${head} = -3.0e38;\nvar total${head} = 0.0;`,
 )}
 for (var chunk = begins; chunk < to; chunk += 64u) {
@@ -192,7 +192,7 @@ function sharedSum(value: string, name: string, shares: number, valueQuads: numb
   return `workgroupBarrier();
 sums[lid] = ${value};
 workgroupBarrier();
-var ${name} = vec4<f32>(0.0);
+  var ${name} = vec4<f32>(0.0);
 for (var other = 0u; other < ${shares}u; other++) { ${name} += sums[other * ${valueQuads}u + quad]; }`;
 }
 
@@ -206,15 +206,15 @@ export function mergeKernel(shape: AttentionShape): KernelText {
     bindings: [arena, partials],
     params: ['rows', 'out', 'splits'],
     body: entry(`
-let number = ${threadNumber};
+  let number = ${threadNumber};
 if (number >= p.rows * ${headCount * valueQuads}u) { return; }
-let head = number / ${valueQuads}u;
-let quad = number % ${valueQuads}u;
-let base = head * p.splits * ${part}u;
-var largest = -3.0e38;
+  let head = number / ${valueQuads}u;
+  let quad = number % ${valueQuads}u;
+  let base = head * p.splits * ${part}u;
+  var largest = -3.0e38;
 for (var i = 0u; i < p.splits; i++) { largest = max(largest, partials[base + i * ${part}u + ${valueQuads}u].x); }
-var sum = vec4<f32>(0.0);
-var total = 0.0;
+  var sum = vec4<f32>(0.0);
+  var total = 0.0;
 for (var i = 0u; i < p.splits; i++) {
   let at = base + i * ${part}u;
   let weight = exp(partials[at + ${valueQuads}u].x - largest);

@@ -81,7 +81,7 @@ return bitcast<vec4<f32>>(vec4<u32>(cached(at), cached(at + 1u), cached(at + 2u)
     f16: `let at = ${row} + (value >> 1u);
 return vec4<f32>(exactHalves(cached(at)), exactHalves(cached(at + 1u)));`,
     q8_0: `let scale = bitcast<f32>(cached(page + ${part.scales}u + (row & 127u) * ${part.scaleWords}u + (value >> 5u)));
-let bytes = vec4<i32>(bitcast<i32>(cached(${row} + (value >> 2u))));
+  let bytes = vec4<i32>(bitcast<i32>(cached(${row} + (value >> 2u))));
 return scale * vec4<f32>((bytes << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u));`,
   };
   return `fn four_${name}(page: u32, row: u32, value: u32) -> vec4<f32> { ${bodies[type]} }`;
@@ -111,13 +111,13 @@ function unitWriter(name: string, type: CacheType, part: CachePart): string {
     f32: `keep(${row} + value, bitcast<u32>(source_${name}(t, value)));`,
     f16: `keep(${row} + (value >> 1u), halfOf(source_${name}(t, value)) | (halfOf(source_${name}(t, value + 1u)) << 16u));`,
     q8_0: `
-var most = 0.0;
+  var most = 0.0;
 for (var i = 0u; i < 32u; i++) { most = max(most, abs(source_${name}(t, value + i))); }
-let first = most * (1.0 / 127.0);
-let scale = fma(fma(-first, 127.0, most), 1.0 / 127.0, first);
-let about = 1.0 / scale;
-let inverse = fma(fma(-about, scale, 1.0), about, about);
-let small = !(most > 1e-30);
+  let first = most * (1.0 / 127.0);
+  let scale = fma(fma(-first, 127.0, most), 1.0 / 127.0, first);
+  let about = 1.0 / scale;
+  let inverse = fma(fma(-about, scale, 1.0), about, about);
+  let small = !(most > 1e-30);
 keep(page + ${part.scales}u + (row & 127u) * ${part.scaleWords}u + (value >> 5u), select(bitcast<u32>(scale), 0u, small));
 for (var word = 0u; word < 8u; word++) {
   var packed = 0u;
@@ -199,12 +199,12 @@ function turnUnit(rotation: Rotation, thread: string, from: string, to: string, 
   const units = unitsPerHead(rotation);
   const places = pairing === 'adjacent' ? ['unit * 2u', 'unit * 2u + 1u'] : ['unit', `unit + ${pairCount}u`];
   return `
-let thread = ${thread};
-let t = thread / ${units * headCount}u;
+  let thread = ${thread};
+  let t = thread / ${units * headCount}u;
 if (t >= p.rows) { return; }
-let head = thread / ${units}u % ${headCount}u;
-let unit = thread % ${units}u;
-let start = (t * ${headCount}u + head) * ${headSize}u;
+  let head = thread / ${units}u % ${headCount}u;
+  let unit = thread % ${units}u;
+  let start = (t * ${headCount}u + head) * ${headSize}u;
 if (unit < ${pairCount}u) {
   let position = step[step[4] + t * 8u + 1u];
   let first = turned(p.${from} + start, ${places[0]}, position);
@@ -256,14 +256,14 @@ return turned(p.keys + (t * ${keyValueHeadCount}u + head) * ${keySize}u, value %
         ? `fn turnQueries(index: u32) {${turnUnit(rotation.keys, 'index', 'x', 'out', rotation.queryHeads)}}`
         : '',
       entry(`
-let number = ${threadNumber};
-let kept = p.rows * ${keyUnits + valueUnits}u;
+  let number = ${threadNumber};
+  let kept = p.rows * ${keyUnits + valueUnits}u;
 if (number >= kept) { ${rotation ? `if (number < kept + p.rows * ${queryUnits}u) { turnQueries(number - kept); }` : ''} return; }
-let t = number / ${keyUnits + valueUnits}u;
-let place = number % ${keyUnits + valueUnits}u;
-let at = step[4] + t * 8u;
-let cacheRow = step[at + 2u];
-let page = pageOf(step[at + 6u], cacheRow);
+  let t = number / ${keyUnits + valueUnits}u;
+  let place = number % ${keyUnits + valueUnits}u;
+  let at = step[4] + t * 8u;
+  let cacheRow = step[at + 2u];
+  let page = pageOf(step[at + 6u], cacheRow);
 if (place < ${keyUnits}u) { write_key(page, cacheRow, t, place * ${unit}u); }
 else { write_value(page, cacheRow, t, (place - ${keyUnits}u) * ${unit}u); }`),
     ].join('\n'),
@@ -302,10 +302,10 @@ export function cacheMoveKernel(shape: CacheShape, banks: number): KernelText {
       bankAccess(banks, true),
       pageReader,
       entry(`
-let word = ${threadNumber};
+  let word = ${threadNumber};
 if (word >= ${end}u) { return; }
-var start = 0u;
-var stride = 0u;
+  var start = 0u;
+  var stride = 0u;
 ${finds.join('\n')}
 for (var index = 0u; index < step[3]; index++) {
   let at = step[7] + index * 4u;

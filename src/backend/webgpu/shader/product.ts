@@ -132,10 +132,10 @@ function productFunction(shape: ProductShape, tile: ProductTile, index: number):
   const names = streams.flatMap(({ name }) => Array.from({ length: rows }, (_, row) => `${name}r${row}`));
   return `
 fn product${index}(group: u32, tile: u32, lid: u32) {
-let lane = lid % ${lanes}u;
-let slot = lid / ${lanes}u;
-let column = (group * ${64 / lanes}u + slot) * ${columns}u;
-let blocks = p.k4 / ${blockValues / 4}u;
+  let lane = lid % ${lanes}u;
+  let slot = lid / ${lanes}u;
+  let column = (group * ${64 / lanes}u + slot) * ${columns}u;
+  let blocks = p.k4 / ${blockValues / 4}u;
 ${times(columns, (column) => `let n${column} = min(column + ${column}u, p.w${index}n - 1u) * blocks;`)}
 ${times(rows, (row) => `let x${row} = p.x + min(tile * ${rows}u + ${row}u, p.rows - 1u) * p.k4;`)}
 ${names.map((name) => `var ${name} = 0.0;`).join('\n')}
@@ -157,7 +157,7 @@ function inputs(shape: ProductShape, rows: number, quad: number, place: string):
       if (!shape.norm) return `let ${name} = arena[x${row} + ${place}];`;
       return `let raw${row}q${quad} = arena[x${row} + ${place}];
 squares${row} += dot(raw${row}q${quad}, raw${row}q${quad});
-let ${name} = raw${row}q${quad} * g${quad};`;
+  let ${name} = raw${row}q${quad} * g${quad};`;
     })
   );
 }
@@ -270,14 +270,14 @@ function reduceLanes(
   const { rows, columns, lanes } = tile;
   const per = sumsPerThread(shape, tile);
   const add = (name: string, sum: string) => `
-var ${name} = 0.0;
+  var ${name} = 0.0;
 for (var other = 0u; other < ${lanes}u; other++) { ${name} += sums[(slot * ${lanes}u + other) * ${per}u + ${sum}]; }`;
   return `
 ${names.map((name, place) => `sums[lid * ${per}u + ${place}u] = ${name};`).join('\n')}
 ${shape.norm ? times(rows, (row) => `sums[lid * ${per}u + ${names.length + row}u] = squares${row};`) : ''}
 workgroupBarrier();
 for (var result = lane; result < ${columns * rows}u; result += ${lanes}u) {
-let row = result % ${rows}u;
+  let row = result % ${rows}u;
 ${add('first', 'result')}
 ${shape.gating ? add('second', `${columns * rows}u + result`) : ''}
 ${shape.norm ? add('squares', `${names.length}u + row`) : ''}
@@ -290,7 +290,7 @@ function storeAlone(shape: ProductShape, { rows, columns }: ProductTile, index: 
   for (let column = 0; column < columns; column++) {
     for (let row = 0; row < rows; row++) {
       blocks.push(`{
-let first = v${index}c${column}r${row};
+  let first = v${index}c${column}r${row};
 ${shape.gating ? `let second = v1c${column}r${row};` : ''}
 ${shape.norm ? `let squares = squares${row};` : ''}
 ${store(shape, index, `column + ${column}u`, `tile * ${rows} + ${row}u`)}
@@ -311,16 +311,16 @@ export function store(shape: ProductShape, index: number, column: string, row: s
   };
   const result = shape.gating
     ? `let gate = ${value('first', 0)};
-let y = gateOf(gate, ${value('second', 1)});`
+  let y = gateOf(gate, ${value('second', 1)});`
     : `let y = ${value('first', index)};`;
   const residual = shape.residual ? ` + ${arenaValue('p.residual + place')}` : '';
   return `
-let n = ${column};
-let t = ${row};
+  let n = ${column};
+  let t = ${row};
 if (n < p.w${index}n && t < p.rows) {
 ${shape.norm ? 'let root = inverseSqrt(squares / f32(p.k4 * 4u) + bitcast<f32>(p.epsilon));' : ''}
 ${result}
-let place = t * p.w${index}width + n;
+  let place = t * p.w${index}width + n;
 ${arenaValue(`p.w${index}out + place`)} = y${residual};
 }`;
 }

@@ -12,7 +12,7 @@ export function embedKernel(layout: WeightLayout): KernelText {
     layout.kind === 'float'
       ? `arena[at] = ${floatQuad(layout, 'w0', 'index')};`
       : `let factor = bitcast<f32>(word_w0(p.w0factors + row));
-let scales = scales_w0(index);
+  let scales = scales_w0(index);
 for (var quad = 0u; quad < 8u; quad++) { arena[at + quad] = factor * (${exactQuad(layout, 'w0', 'index', 'quad', 'scales')}); }`;
   return {
     key: `embed ${layout.name}`,
@@ -35,16 +35,16 @@ for (var quad = 0u; quad < 8u; quad++) { arena[at + quad] = factor * (${exactQua
       levelReader([layout]),
       layout.kind === 'block' ? blockFunctions(layout, 'w0') : '',
       entry(`
-let blocks = p.k4 / ${quads}u;
-let thread = ${threadNumber};
-let t = thread / blocks;
+  let blocks = p.k4 / ${quads}u;
+  let thread = ${threadNumber};
+  let t = thread / blocks;
 if (t >= p.rows) { return; }
-let token = step[step[4] + t * 8u + p.field];
+  let token = step[step[4] + t * 8u + p.field];
 if (token < p.firstRow || token - p.firstRow >= p.rowCount) { return; }
-let row = token - p.firstRow;
-let block = thread % blocks;
-let index = row * blocks + block;
-let at = p.out + t * p.k4 + block * ${quads}u;
+  let row = token - p.firstRow;
+  let block = thread % blocks;
+  let index = row * blocks + block;
+  let at = p.out + t * p.k4 + block * ${quads}u;
 ${values}`),
     ].join('\n'),
   };
@@ -56,10 +56,10 @@ export const plainEmbedKernel: KernelText = {
   bindings: [arena, reads('table', 'f32'), step],
   params: ['rows', 'width', 'field', 'firstRow', 'rowCount', 'out'],
   body: entry(`
-let thread = ${threadNumber};
-let t = thread / p.width;
+  let thread = ${threadNumber};
+  let t = thread / p.width;
 if (t >= p.rows) { return; }
-let token = step[step[4] + t * 8u + p.field];
+  let token = step[step[4] + t * 8u + p.field];
 if (token < p.firstRow || token - p.firstRow >= p.rowCount) { return; }
 ${arenaValue('p.out + thread')} = table[(token - p.firstRow) * p.width + thread % p.width];`),
 };
@@ -70,13 +70,13 @@ export const plainProductKernel: KernelText = {
   bindings: [arena, reads('w', 'f32'), reads('bias', 'f32')],
   params: ['rows', 'inner', 'n', 'first', 'biased', 'width', 'x', 'out'],
   body: entry(`
-let thread = ${threadNumber};
-let t = thread / p.n;
+  let thread = ${threadNumber};
+  let t = thread / p.n;
 if (t >= p.rows) { return; }
-let column = thread % p.n;
-var sum = 0.0;
+  let column = thread % p.n;
+  var sum = 0.0;
 for (var k = 0u; k < p.inner; k++) { sum += ${arenaValue('p.x + t * p.inner + k')} * w[column * p.inner + k]; }
-let added = select(0.0, bias[p.first + column], p.biased != 0u);
+  let added = select(0.0, bias[p.first + column], p.biased != 0u);
 ${arenaValue('p.out + t * p.width + p.first + column')} = sum + added;`),
 };
 
@@ -91,7 +91,7 @@ export function normKernel(kind: 'rms-norm' | 'layer-norm'): KernelText {
 workgroupBarrier();
 sums[lid] = sum;
 workgroupBarrier();
-var ${name} = 0.0;
+  var ${name} = 0.0;
 for (var i = 0u; i < 64u; i++) { ${name} += sums[i]; }`;
   return {
     key: kind,
@@ -100,16 +100,16 @@ for (var i = 0u; i < 64u; i++) { ${name} += sums[i]; }`;
     body: `
 var<workgroup> sums: array<f32, 64>;
 ${entry(`
-let part = wid.y * groups.x + wid.x;
+  let part = wid.y * groups.x + wid.x;
 if (part >= p.rows * p.parts) { return; }
-let start = p.x + part * p.size;
-let within = part % p.parts * p.size;
-var sum = 0.0;
+  let start = p.x + part * p.size;
+  let within = part % p.parts * p.size;
+  var sum = 0.0;
 ${
   centred
     ? `for (var i = lid; i < p.size; i += 64u) { sum += ${arenaValue('start + i')}; }
 ${sumUp('whole')}
-let mean = whole / f32(p.size);
+  let mean = whole / f32(p.size);
 sum = 0.0;`
     : ''
 }
@@ -118,7 +118,7 @@ for (var i = lid; i < p.size; i += 64u) {
   sum += x * x;
 }
 ${sumUp('total')}
-let root = inverseSqrt(total / f32(p.size) + bitcast<f32>(p.epsilon));
+  let root = inverseSqrt(total / f32(p.size) + bitcast<f32>(p.epsilon));
 for (var i = lid; i < p.size; i += 64u) {
   let x = ${x};
   let place = within + i;
@@ -136,10 +136,10 @@ function pairwiseKernel(key: string, result: string, functions = ''): KernelText
     params: ['count', 'left', 'right', 'out'],
     body: `${functions}
 ${entry(`
-let i = ${threadNumber};
+  let i = ${threadNumber};
 if (i >= p.count) { return; }
-let a = ${arenaValue('p.left + i')};
-let b = ${arenaValue('p.right + i')};
+  let a = ${arenaValue('p.left + i')};
+  let b = ${arenaValue('p.right + i')};
 ${arenaValue('p.out + i')} = ${result};`)}`,
   };
 }
@@ -166,9 +166,9 @@ export const selectKernel: KernelText = {
   bindings: [arena, step],
   params: ['count', 'width', 'x', 'out'],
   body: entry(`
-let i = ${threadNumber};
+  let i = ${threadNumber};
 if (i >= p.count) { return; }
-let row = step[step[5] + i / p.width];
+  let row = step[step[5] + i / p.width];
 ${arenaValue('p.out + i')} = ${arenaValue('p.x + row * p.width + i % p.width')};`),
 };
 
@@ -181,11 +181,11 @@ export const argmaxKernel: KernelText = {
 var<workgroup> values: array<f32, 64>;
 var<workgroup> places: array<u32, 64>;
 ${entry(`
-let row = wid.y * groups.x + wid.x;
+  let row = wid.y * groups.x + wid.x;
 if (row >= p.rows) { return; }
-var best = -3.4028234e38;
-var place = 0u;
-var found = false;
+  var best = -3.4028234e38;
+  var place = 0u;
+  var found = false;
 for (var i = lid; i < p.width; i += 64u) {
   let x = ${arenaValue('p.x + row * p.width + i')};
   if (!found || x > best) { best = x; place = i; found = true; }

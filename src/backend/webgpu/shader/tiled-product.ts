@@ -35,12 +35,12 @@ function tileFunction(shape: ProductShape, index: number): string {
   const sums = sources.flatMap((source) => cells((row, column) => `v${source}r${row}c${column}`));
   return `
 fn product${index}(group: u32, tile: u32, lid: u32) {
-let across = lid % 16u;
-let down = lid / 16u;
-let loaded = lid / ${quads}u;
-let share = lid % ${quads}u;
-let column = min(group * ${tileSize}u + loaded, p.w${index}n - 1u);
-let inputRow = p.x + min(tile * ${tileSize}u + loaded, p.rows - 1u) * p.k4;
+  let across = lid % 16u;
+  let down = lid / 16u;
+  let loaded = lid / ${quads}u;
+  let share = lid % ${quads}u;
+  let column = min(group * ${tileSize}u + loaded, p.w${index}n - 1u);
+  let inputRow = p.x + min(tile * ${tileSize}u + loaded, p.rows - 1u) * p.k4;
 ${sums.map((sum) => `var ${sum} = 0.0;`).join('\n')}
 ${shape.norm ? 'var ownSquares = 0.0;' : ''}
 for (var base = 0u; base < p.k4; base += ${quads}u) {
@@ -63,7 +63,7 @@ for (var base = 0u; base < p.k4; base += ${quads}u) {
         times(
           perThread,
           (column) => `{
-let w = ${tiles[place]}[k * ${tileSize}u + across + ${16 * column}u];
+  let w = ${tiles[place]}[k * ${tileSize}u + across + ${16 * column}u];
 ${times(perThread, (row) => `v${source}r${row}c${column} += dot(x${row}, w);`)}
 }`,
         ),
@@ -74,7 +74,7 @@ ${times(perThread, (row) => `v${source}r${row}c${column} += dot(x${row}, w);`)}
 ${shape.norm ? `squareSums[lid] = ownSquares;\nworkgroupBarrier();` : ''}
 ${cells(
   (row, cell) => `{
-let first = v${index}r${row}c${cell};
+  let first = v${index}r${row}c${cell};
 ${shape.gating ? `let second = v1r${row}c${cell};` : ''}
 ${shape.norm ? squaresOf(`down + ${16 * row}u`) : ''}
 ${store(shape, index, `group * ${tileSize}u + across + ${16 * cell}u`, `tile * ${tileSize}u + down + ${16 * row}u`)}
@@ -97,7 +97,7 @@ function loadWeight({ layouts }: ProductShape, source: number, target: string): 
   }
   const block = 'column * (p.k4 / 8u) + quad / 8u';
   return `{
-let scales = scales_w${source}(${block});
+  let scales = scales_w${source}(${block});
 ${target} = ${exactQuad(layout, `w${source}`, block, '(quad % 8u)', 'scales')};
 }`;
 }

@@ -237,7 +237,7 @@ export function blockFunctions(layout: BlockLayout, name: string): string {
   const number = (scale: string) => (scaleNames(layout).includes(scale) ? `v${scale}` : '0.0');
   return `
 fn quad_${name}(index: u32, quad: u32) -> vec4<f32> {
-let codes = ${codes};
+  let codes = ${codes};
 return ${values};
 }
 fn scales_${name}(index: u32) -> vec4<f32> {

@@ -1,0 +1,204 @@
+/** Lowers kernels of matrix products: which kernel suits the rows and the device, and a launch for each part of a weight. */
+import { known, NearfieldError } from '../../base/error.ts';
+import type { Gating, GraphNode, Value } from '../../graph.ts';
+import type { Kernel } from '../../plan.ts';
+import {
+  arena,
+  type Bound,
+  fewRows,
+  type LaunchList,
+  type NodeOf,
+  nodeOf,
+  nodesOf,
+  nothing,
+  partWords,
+  type Weight,
+} from './launch-list.ts';
+import { productCheck } from './product-check.ts';
+import { floatBits, type KernelText } from './shader/kernel.ts';
+import { columnsPerGroup, type ProductShape, productKernel, shapeKey } from './shader/product.ts';
+import { plainProductKernel } from './shader/rows.ts';
+import { tiledProductKernel, tileSize } from './shader/tiled-product.ts';
+import { blockValuesOf, type WeightPart } from './weight-layout.ts';
+
+interface ChosenProduct {
+  readonly kernel: KernelText;
+  /** Of a workgroup. */
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** Rows of a weight that one launch can see. */
+interface Piece {
+  readonly node: NodeOf<'matmul'>;
+  readonly weight: Weight;
+  readonly part: WeightPart;
+  readonly partNumber: number;
+}
+
+export class ProductLowering {
+  readonly #list: LaunchList;
+
+  constructor(list: LaunchList) {
+    this.#list = list;
+  }
+
+  /** The first kernel for so many rows and blocks along K that this device has not been seen to compute wrongly. */
+  #productKernel(shape: ProductShape, rows: number, blocks: number): ChosenProduct {
+    const { parallel, wrongKernels } = this.#list.site.profile;
+    const candidates = [
+      ...(parallel && rows > fewRows ? [tiled(shape)] : []),
+      ...(parallel ? [inLanes(shape, rows, blocks)] : []),
+      alone(shape, rows),
+    ];
+    const chosen = candidates.find(({ kernel }) => !wrongKernels.has(kernel.key));
+    if (chosen) return chosen;
+    throw new NearfieldError(
+      'backend',
+      `The GPU's driver computes ${shapeKey(shape)} wrongly; use another backend`,
+    );
+  }
+
+  /** One or several products of one input; with a norm before, or a sum after. */
+  products(kernel: Kernel): void {
+    const nodes = nodesOf(kernel, 'matmul');
+    const [first] = nodes;
+    if (first && this.#list.weight(first.inputs[1]).size.isPlain) {
+      this.#plainProduct(kernel, first);
+      return;
+    }
+    const pieces: Piece[] = nodes.flatMap((node) => {
+      const weight = this.#list.weight(node.inputs[1]);
+      return weight.size.parts.map((part, partNumber) => ({ node, weight, part, partNumber }));
+    });
+    const add = nodesOf(kernel, 'add')[0];
+    for (let first = 0; first < pieces.length; first += nodes.length) {
+      this.#product(kernel, pieces.slice(first, first + nodes.length), (node) => add?.output ?? node.output, {
+        gating: undefined,
+        residual: add?.inputs.find((value) => value !== nodes[0]?.output),
+      });
+    }
+  }
+
+  #plainProduct(kernel: Kernel, { inputs, output }: NodeOf<'matmul'>): void {
+    const { number, size } = this.#list.weight(inputs[1]);
+    const bias = inputs[2];
+    const rows = this.#list.size(output, 0);
+    size.parts.forEach((part, index) => {
+      this.#list.launch(
+        plainProductKernel,
+        [arena, { kind: 'weight', weight: number, part: index }, bias ? this.#list.vector(bias) : nothing],
+        {
+          ...{ rows, inner: size.columns, n: part.rows, first: part.firstRow, biased: bias ? 1 : 0 },
+          width: this.#list.size(output, 1),
+          x: this.#list.place(kernel.inputs, inputs[0]),
+          out: this.#list.place(kernel.outputs, output),
+        },
+        this.#list.threads(rows * part.rows),
+        rows * part.rows * size.columns,
+      );
+    });
+  }
+
+  /** Gate and up are cut alike, since they have one format. */
+  gatedProducts(kernel: Kernel): void {
+    const gated = nodeOf(kernel, 'gated');
+    const nodes = gated.inputs.map((input) =>
+      known(
+        nodesOf(kernel, 'matmul').find(({ output }) => output === input),
+        'gate and up',
+      ),
+    );
+    const weights = nodes.map((node) => ({ node, weight: this.#list.weight(node.inputs[1]) }));
+    weights[0]?.weight.size.parts.forEach((_, partNumber) => {
+      const pieces = weights.map(({ node, weight }): Piece => {
+        return { node, weight, part: known(weight.size.parts[partNumber], 'part'), partNumber };
+      });
+      this.#product(kernel, pieces, () => gated.output, { gating: gatingOf(gated), residual: undefined });
+    });
+  }
+
+  #product(
+    kernel: Kernel,
+    pieces: readonly Piece[],
+    outputOf: (node: GraphNode) => Value,
+    { gating, residual }: { readonly gating: Gating | undefined; readonly residual: Value | undefined },
+  ): void {
+    const [first] = pieces;
+    const norm = nodesOf(kernel, 'rms-norm')[0];
+    const { node, weight, part } = known(first, 'product');
+    const input = norm?.inputs[0] ?? node.inputs[0];
+    const rows = this.#list.size(known(input, 'input'), 0);
+    const { columns } = weight.size;
+    const shape: ProductShape = {
+      layouts: pieces.map((piece) => piece.weight.size.layout),
+      gating,
+      norm: norm !== undefined,
+      residual: residual !== undefined,
+    };
+    const chosen = this.#productKernel(shape, rows, columns / blockValuesOf(weight.size.layout));
+    let groups = 0;
+    const words: Record<string, number> = {};
+    pieces.forEach((piece, index) => {
+      const name = `w${index}`;
+      if (!gating || index === 0) groups += Math.ceil(piece.part.rows / chosen.columns);
+      const output = outputOf(piece.node);
+      Object.assign(words, partWords(piece.part, name), {
+        [`${name}n`]: piece.part.rows,
+        [`${name}first`]: piece.part.firstRow,
+        [`${name}biased`]: piece.node.inputs.length > 2 ? 1 : 0,
+        [`${name}end`]: groups,
+        [`${name}out`]: this.#list.place(kernel.outputs, output) + piece.part.firstRow,
+        [`${name}width`]: this.#list.size(output, 1),
+      });
+    });
+    const [x, y] = this.#list.spread(groups);
+    this.#list.launch(
+      chosen.kernel,
+      [
+        arena,
+        ...pieces.map(
+          (piece): Bound => ({ kind: 'weight', weight: piece.weight.number, part: piece.partNumber }),
+        ),
+        ...pieces.map(({ node: { inputs } }) => (inputs[2] ? this.#list.vector(inputs[2]) : nothing)),
+        ...(norm ? [this.#list.vector(norm.inputs[1])] : []),
+      ],
+      {
+        ...words,
+        ...{ rows, k4: columns / 4, x: this.#list.place(kernel.inputs, input) / 4 },
+        epsilon: norm ? floatBits(norm.operation.epsilon) : 0,
+        residual: residual ? this.#list.place(kernel.inputs, residual) + part.firstRow : 0,
+      },
+      [x, y, Math.ceil(rows / chosen.rows)],
+      rows * columns * pieces.reduce((sum, piece) => sum + piece.part.rows, 0),
+    );
+  }
+}
+
+export function gatingOf({ operation }: NodeOf<'gated'>): Gating {
+  const { op: _, ...gating } = operation;
+  return gating as Gating;
+}
+
+const checked = (shape: ProductShape, kernel: KernelText, rows: number, columns: number): ChosenProduct => ({
+  kernel: { ...kernel, check: () => productCheck(shape, { rows, columns }) },
+  rows,
+  columns,
+});
+
+/** Enough for reads of whole cache lines; what more lanes make is more sums to bring together. */
+const mostLanes = 32;
+
+const tiled = (shape: ProductShape): ChosenProduct =>
+  checked(shape, tiledProductKernel(shape), tileSize, tileSize);
+
+function inLanes(shape: ProductShape, rows: number, blocks: number): ChosenProduct {
+  const lanes = Math.min(mostLanes, 2 ** Math.floor(Math.log2(Math.max(1, blocks))));
+  const tile = { rows: rows === 1 ? 1 : 4, columns: 4, lanes, unrolled: true };
+  return checked(shape, productKernel(shape, tile), tile.rows, columnsPerGroup(tile));
+}
+
+function alone(shape: ProductShape, rows: number): ChosenProduct {
+  const tile = { rows: rows === 1 ? 1 : 4, columns: 1, lanes: 1, unrolled: false };
+  return checked(shape, productKernel(shape, tile), tile.rows, columnsPerGroup(tile));
+}
