@@ -3,7 +3,7 @@
 import { known } from '../../base/error.ts';
 import type { NumberFormat } from '../../format.ts';
 import type { GraphNode, WeightValue } from '../../graph.ts';
-import type { Capability, StorageForm } from '../../plan.ts';
+import { type Capability, cacheBlockRows, type StorageForm } from '../../plan.ts';
 import { Lowering } from './lower.ts';
 import { fusionPatterns } from './patterns.ts';
 import type { DeviceProfile } from './profile.ts';
@@ -83,7 +83,9 @@ export function capabilityOf(profile: DeviceProfile): Capability {
     patterns: fusionPatterns,
     reads: () => f32,
     writes: () => [f32],
-    cachePageBytes(spec, type) {
+    // A page is one block.
+    cachePageRows: () => cacheBlockRows,
+    cacheBlockBytes(spec, type) {
       const fits = spec.keySize % cacheMultiple[type] === 0 && spec.valueSize % cacheMultiple[type] === 0;
       return fits ? cachePlaces({ ...spec, type }).words * 4 : undefined;
     },

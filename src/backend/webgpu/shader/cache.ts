@@ -4,6 +4,7 @@
  * come 128 rows of float32 scales, one for each 32 bytes.
  */
 import type { CacheType } from '../../../graph.ts';
+import { cacheBlockRows } from '../../../plan.ts';
 import {
   arena,
   arenaValue,
@@ -16,7 +17,8 @@ import {
 } from './kernel.ts';
 import { exactHalves } from './weights.ts';
 
-const pageRows = 128;
+/** Of a page, which is one block. */
+const pageRows = cacheBlockRows;
 
 export interface CacheShape {
   readonly type: CacheType;
