@@ -60,7 +60,12 @@ export class WebgpuBackend implements Backend {
     this.#capability = capabilityOf(profile);
     this.#pipelines = new Pipelines(device, profile.wrongKernels);
     this.#submitter = new Submitter(device, pace);
-    this.#memory = new GpuMemory(device, profile, (run) => this.#submitter.inOrder(run));
+    this.#memory = new GpuMemory(
+      device,
+      profile,
+      (run) => this.#submitter.inOrder(run),
+      (failure) => this.#submitter.fail(failure),
+    );
     this.#parts = {
       ...{ device: () => this.#device, profile, memory: this.#memory, pipelines: this.#pipelines },
     };
@@ -96,7 +101,7 @@ export class WebgpuBackend implements Backend {
     const weight = GpuWeight.inOwnBuffers(type, size, this.#memory);
     try {
       await weight.packRows(0, size.rows, read, this.#device.queue, signal);
-      this.#submitter.throwIfLost();
+      this.#submitter.throwIfFailed();
     } catch (error) {
       weight.destroy();
       throw error;

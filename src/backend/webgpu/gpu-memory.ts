@@ -42,13 +42,20 @@ export class GpuMemory {
   readonly #profile: DeviceProfile;
   /** In the order of everything else the device is asked for. */
   readonly #inOrder: (run: () => void) => void;
+  readonly #onFailure: (failure: NearfieldError) => void;
   readonly #banks: Bank[] = [];
   readonly #regions = new Set<GpuRegion>();
   #unaddressed = firstUnaddressed;
   #generation = 0;
   #regionBytes = 0;
 
-  constructor(device: GPUDevice, profile: DeviceProfile, inOrder: (run: () => void) => void) {
+  constructor(
+    device: GPUDevice,
+    profile: DeviceProfile,
+    inOrder: (run: () => void) => void,
+    onFailure: (failure: NearfieldError) => void,
+  ) {
+    this.#onFailure = onFailure;
     this.#device = device;
     this.#profile = profile;
     this.#inOrder = inOrder;
@@ -108,7 +115,21 @@ export class GpuMemory {
         `The GPU has no buffer of ${byteLength} bytes for ${purpose}; the largest is ${this.#profile.bufferBytes}`,
       );
     }
-    return this.#device.createBuffer({ size, usage: storageUsage, label: purpose });
+    this.#device.pushErrorScope('out-of-memory');
+    const buffer = this.#device.createBuffer({ size, usage: storageUsage, label: purpose });
+    // Told later: whoever waits for the device hears of it then.
+    this.#device.popErrorScope().then(
+      (refusal) => {
+        if (refusal) this.#onRefusal(byteLength, purpose);
+      },
+      () => {},
+    );
+    return buffer;
+  }
+
+  #onRefusal(byteLength: number, purpose: string): void {
+    const message = `The GPU has no room for ${byteLength} bytes of ${purpose}; use a smaller model, a shorter context, or another backend`;
+    this.#onFailure(new NearfieldError('out-of-budget', message));
   }
 
   /** The same regions, all zero, on another device. */

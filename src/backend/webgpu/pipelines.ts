@@ -53,7 +53,7 @@ export class Pipelines {
     // A wrong text is this kernel's own failure, none of the device.
     this.#device.pushErrorScope('validation');
     const module = this.#device.createShaderModule({ code: shaderText(kernel), label: kernel.key });
-    const problem = this.#device.popErrorScope();
+    const problem = this.#device.popErrorScope().catch(() => null);
     try {
       return await this.#device.createComputePipelineAsync({
         layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout] }),

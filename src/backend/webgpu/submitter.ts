@@ -58,12 +58,24 @@ export class Submitter implements TicketMachine {
     this.#device = device;
     this.#pace = pace;
     this.#slices = new TimeSlices(pace.sliceMs);
-    this.#queue = new WorkQueue((submits) => this.#hand(submits));
+    this.#queue = new WorkQueue(
+      (submits) => this.#hand(submits),
+      (cause) => this.fail(new NearfieldError('backend', 'The GPU refused a command', { cause })),
+    );
     this.#listenTo(device);
   }
 
   get isLost(): boolean {
     return this.#isLost;
+  }
+
+  /** What follows fails with it, until the device is opened anew. */
+  fail(failure: NearfieldError): void {
+    this.#failure ??= failure;
+  }
+
+  throwIfFailed(): void {
+    if (this.#failure) throw this.#failure;
   }
 
   throwIfLost(): void {

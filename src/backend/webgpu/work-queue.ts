@@ -13,10 +13,13 @@ export class WorkQueue<Item> {
   readonly #waiting: Work<Item>[] = [];
   /** Hands consecutive items over; settles when what follows may be. */
   readonly #hand: (items: Item[]) => Promise<void> | undefined;
+  readonly #onFailure: (failure: unknown) => void;
   #isDraining = false;
 
-  constructor(hand: (items: Item[]) => Promise<void> | undefined) {
+  /** `onFailure` is told what waiting work threw. */
+  constructor(hand: (items: Item[]) => Promise<void> | undefined, onFailure: (failure: unknown) => void) {
     this.#hand = hand;
+    this.#onFailure = onFailure;
   }
 
   get isEmpty(): boolean {
@@ -61,7 +64,11 @@ export class WorkQueue<Item> {
         const next = this.#waiting[0];
         if (!next || 'item' in next) continue;
         this.#waiting.shift();
-        next.run();
+        try {
+          next.run();
+        } catch (failure) {
+          this.#onFailure(failure);
+        }
       }
     } finally {
       this.#isDraining = false;
