@@ -20,7 +20,7 @@ const devices = [
     options: { parallel: false },
     // Of cases that differ in a size alone, some: a kernel for each size takes long to compile.
     cases:
-      /^(?!attention, (groups of (1|4|7), heads of (32|64|128)|groups of 2, heads of (32|64|80)|prefix of 12[78]|window of (128|1000)))/,
+      /^(?!matmul \S+ \[96|attention, (groups of (1|4|7), heads of (32|64|128)|groups of 2, heads of (32|64|80)|prefix of 12[78]|window of (128|1000)))/,
     cached: /^(attention, (tree of|tree d|groups of 4, heads of 64|values)|layers.*q4_k)/,
   },
   {
