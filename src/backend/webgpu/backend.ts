@@ -39,7 +39,6 @@ export class WebgpuBackend implements Backend {
   readonly name = 'webgpu';
   /** The host's thread only asks. */
   readonly threads = 1;
-  readonly adapterName: string;
   #device: GPUDevice;
   readonly #opened: OpenDevice;
   readonly #deviceOptions: DeviceOptions;
@@ -53,8 +52,7 @@ export class WebgpuBackend implements Backend {
 
   constructor(opened: OpenDevice, pace: DevicePace, deviceOptions: DeviceOptions) {
     this.#deviceOptions = deviceOptions;
-    const { device, profile, adapterName } = opened;
-    this.adapterName = adapterName;
+    const { device, profile } = opened;
     this.#opened = opened;
     this.#device = device;
     this.#capability = capabilityOf(profile);

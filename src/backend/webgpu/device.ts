@@ -20,8 +20,6 @@ export interface DeviceOptions {
 export interface OpenDevice {
   readonly device: GPUDevice;
   readonly profile: DeviceProfile;
-  /** For reports. */
-  readonly adapterName: string;
 }
 
 export async function openDevice(options: DeviceOptions = {}): Promise<OpenDevice> {
@@ -35,16 +33,12 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenDevic
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) throw new NearfieldError('unsupported', 'WebGPU finds no adapter on this machine');
   const bindingBytes = Math.min(adapter.limits.maxStorageBufferBindingSize, mostBindingBytes);
-  const bufferBytes = Math.max(bindingBytes, Math.min(adapter.limits.maxBufferSize, 2 * mostBindingBytes));
   const requiredLimits = options.defaultLimits
     ? {}
-    : {
-        maxStorageBufferBindingSize: bindingBytes,
-        maxBufferSize: Math.min(bufferBytes, adapter.limits.maxBufferSize),
-      };
+    : { maxStorageBufferBindingSize: bindingBytes, maxBufferSize: adapter.limits.maxBufferSize };
   const device = await adapter.requestDevice({ requiredLimits });
   const { limits } = device;
-  const { vendor, architecture, description, isFallbackAdapter } = adapter.info;
+  const { isFallbackAdapter } = adapter.info;
   return {
     device,
     profile: {
@@ -55,6 +49,5 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenDevic
       emulated: isFallbackAdapter === true,
       wrongKernels: new Set(),
     },
-    adapterName: description || [vendor, architecture].filter(Boolean).join(' ') || 'unnamed adapter',
   };
 }

@@ -214,7 +214,7 @@ function gapOf(bank: Bank, length: number): number {
   let end = 0;
   for (const region of bank.regions) {
     if (region.offset - end >= length) return end;
-    end = region.offset + align(known(region, 'region').byteLength);
+    end = region.offset + align(region.byteLength);
   }
   return end;
 }
