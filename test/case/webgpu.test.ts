@@ -20,7 +20,7 @@ const devices = [
     options: { parallel: false },
     // Of cases that differ in a size alone, some: a kernel for each size takes long to compile.
     cases:
-      /^(?!matmul \S+ \[96|attention, (groups of (1|4|7), heads of (32|64|128)|groups of 2, heads of (32|64|80)|prefix of 12[78]|window of (128|1000)))/,
+      /^(?!matmul \S+ \[96|matmul (?!q4_0|q8_0|q4_k|q6_k|f16)\S+ \[130|attention, (groups of (1|4|7), heads of (32|64|128)|groups of 2, heads of (32|64|80)|prefix of 12[78]|window of (128|1000))|layers .*(q6_k|"q8_0","inner":160))/,
     cached: /^(attention, (tree of|tree d|groups of 4, heads of 64|values)|layers.*q4_k)/,
   },
   {
