@@ -42,12 +42,15 @@ const operations: Readonly<
   activate: { properties: ['activation'], most: 1 },
   embed: { properties: ['by'], most: 1 },
   gated: { properties: ['activation', 'alpha', 'limit'], most: 2 },
+  'expert-matmul': { properties: ['expertCount', 'usedCount'], most: 4 },
+  'expert-sum': { properties: ['usedCount'], most: 2 },
   'layer-norm': { properties: ['epsilon', 'groups'], most: 3 },
   matmul: { properties: [], most: 3 },
   'rms-norm': { properties: ['epsilon', 'groups'], most: 3 },
   scale: { properties: ['factor'], most: 1 },
   softcap: { properties: ['limit'], most: 1 },
   rope: { properties: ['headCount', 'headSize', 'pairing', 'frequencies', 'magnitude'], most: 1 },
+  route: { properties: ['expertCount', 'usedCount', 'gating', 'normalize', 'scale'], most: 2 },
   'select-rows': { properties: [], most: 1 },
 };
 
@@ -65,6 +68,8 @@ function supports(node: GraphNode): boolean {
     (input): input is WeightValue => input.kind === 'weight' && input.type.shape.length > 1,
   );
   if (!matrices.every(({ type }) => packingOf(type.format))) return false;
+  // Rows of experts are read as vectors of four.
+  if (operation.op === 'expert-matmul' && Number(matrices[0]?.type.shape.at(-1)) % 4 !== 0) return false;
   if (operation.op !== 'attention') return true;
   const headFits = (size: number) => size % 4 === 0 && size <= largestHead;
   return headFits(operation.keySize) && headFits(operation.valueSize);

@@ -15,6 +15,7 @@ import {
   type Weight,
 } from './launch-list.ts';
 import { productCheck } from './product-check.ts';
+import { expertProductKernel } from './shader/experts.ts';
 import { floatBits, type KernelText } from './shader/kernel.ts';
 import { columnsPerGroup, type ProductShape, productKernel, shapeKey } from './shader/product.ts';
 import { plainProductKernel } from './shader/rows.ts';
@@ -96,6 +97,35 @@ export class ProductLowering {
         },
         this.#list.threads(rows * part.rows),
         rows * part.rows * size.columns,
+      );
+    });
+  }
+
+  /** Products by the weights of each row's chosen experts, whose matrices lie one behind the other. */
+  expertProduct(kernel: Kernel): void {
+    const { operation, inputs, output } = nodeOf(kernel, 'expert-matmul');
+    const { expertCount, usedCount: used } = operation;
+    const [x, matrix, routes, bias] = inputs;
+    const list = this.#list;
+    const { number, size } = list.weight(matrix);
+    const { columns, layout } = size;
+    const [rows, n] = [list.size(output, 0), size.rows / expertCount];
+    const blocks = columns / blockValuesOf(layout);
+    const lanes = list.site.profile.parallel ? lanesFor(blocks) : 1;
+    size.parts.forEach((part, index) => {
+      list.launch(
+        expertProductKernel(layout, lanes),
+        [arena, { kind: 'weight', weight: number, part: index }, bias ? list.vector(bias) : nothing],
+        {
+          ...{ rows, used, n, k4: columns / 4, biased: bias ? 1 : 0 },
+          ...{ firstRow: part.firstRow, rowCount: part.rows, ...partWords(part, 'w0') },
+          x: list.place(kernel.inputs, x) / 4,
+          parts: list.size(known(x, 'input'), 1) / columns,
+          routes: list.place(kernel.inputs, routes),
+          out: list.place(kernel.outputs, output),
+        },
+        list.spread(Math.ceil((rows * used * n * lanes) / 64)),
+        rows * used * n * columns,
       );
     });
   }
@@ -189,11 +219,14 @@ const checked = (shape: ProductShape, kernel: KernelText, rows: number, columns:
 /** Enough for reads of whole cache lines; what more lanes make is more sums to bring together. */
 const mostLanes = 32;
 
+const lanesFor = (blocks: number): number =>
+  Math.min(mostLanes, 2 ** Math.floor(Math.log2(Math.max(1, blocks))));
+
 const tiled = (shape: ProductShape): ChosenProduct =>
   checked(shape, tiledProductKernel(shape), tileSize, tileSize);
 
 function inLanes(shape: ProductShape, rows: number, blocks: number): ChosenProduct {
-  const lanes = Math.min(mostLanes, 2 ** Math.floor(Math.log2(Math.max(1, blocks))));
+  const lanes = lanesFor(blocks);
   const tile = { rows: rows === 1 ? 1 : 4, columns: 4, lanes, unrolled: true };
   return checked(shape, productKernel(shape, tile), tile.rows, columnsPerGroup(tile));
 }

@@ -32,6 +32,7 @@ import {
   ropeKernel,
   unitsPerHead,
 } from './shader/cache.ts';
+import { expertSumKernel, routeKernel } from './shader/experts.ts';
 import { floatBits, type KernelText } from './shader/kernel.ts';
 import {
   activateKernel,
@@ -101,6 +102,9 @@ export class Lowering {
     softcap: (kernel) => this.#pairwise(kernel, softcapKernel(nodeOf(kernel, 'softcap').operation.limit)),
     'select-rows': (kernel) => this.#selectRows(kernel),
     argmax: (kernel) => this.#argmax(kernel),
+    route: (kernel) => this.#route(kernel),
+    'expert-matmul': (kernel) => this.#products.expertProduct(kernel),
+    'expert-sum': (kernel) => this.#expertSum(kernel),
     'cache-move': (kernel) => this.#cacheMove(kernel),
   };
 
@@ -262,6 +266,40 @@ export class Lowering {
       [arena, partials],
       { rows, out, splits },
       this.#list.threads(threads),
+    );
+  }
+
+  #route(kernel: Kernel): void {
+    const { operation, inputs, output } = nodeOf(kernel, 'route');
+    const list = this.#list;
+    const rows = list.size(output, 0);
+    const bias = inputs[1];
+    list.launch(
+      routeKernel(operation),
+      [arena, bias ? list.vector(bias) : nothing],
+      {
+        ...{ rows, biased: bias ? 1 : 0, scale: floatBits(operation.scale), leastSum: floatBits(2 ** -14) },
+        x: list.place(kernel.inputs, inputs[0]),
+        out: list.place(kernel.outputs, output),
+      },
+      list.threads(rows),
+    );
+  }
+
+  #expertSum(kernel: Kernel): void {
+    const { operation, inputs, output } = nodeOf(kernel, 'expert-sum');
+    const list = this.#list;
+    const [rows, width] = [list.size(output, 0), list.size(output, 1)];
+    list.launch(
+      expertSumKernel,
+      [arena],
+      {
+        ...{ count: rows * width, width, used: operation.usedCount },
+        x: list.place(kernel.inputs, inputs[0]),
+        routes: list.place(kernel.inputs, inputs[1]),
+        out: list.place(kernel.outputs, output),
+      },
+      list.threads(rows * width),
     );
   }
 
