@@ -42,12 +42,13 @@ export function startCandidates(
   });
 }
 
-/** The caller's own choice fails as it fails; of several the first that opens is there in any case. */
+/** Where none opens the first one's failure is the caller's: that is the one that should be there in any case. */
 export async function chooseBackend(
   candidates: readonly Candidate[],
   measure: MeasureBackend,
 ): Promise<Choice> {
   const remarks: string[] = [];
+  let failure: unknown;
   const usable: { readonly name: BackendName; readonly backend: Backend }[] = [];
   for (const { name, opening } of candidates) {
     try {
@@ -59,12 +60,13 @@ export async function chooseBackend(
         usable.push({ name, backend });
       }
     } catch (error) {
-      if (candidates.length === 1) throw error;
+      failure ??= error;
       remarks.push(`${name}: ${error instanceof Error ? error.message : error}`);
     }
   }
   const [only] = usable;
-  if (!only) throw new NearfieldError('unsupported', `No backend runs here: ${remarks.join('; ')}`);
+  if (!only)
+    throw failure ?? new NearfieldError('unsupported', `No backend runs here: ${remarks.join('; ')}`);
   if (usable.length === 1) return { ...only, reason: remarks.length > 0 ? remarks.join('; ') : undefined };
   return fastest(usable, remarks, measure);
 }

@@ -28,6 +28,9 @@ test('the chat page in Firefox', { timeout: 240_000 }, async (t) => {
     await page.goto(server.url);
     assert.equal(await page.evaluate('crossOriginIsolated'), true);
     await isThere('#models-view:not([hidden])');
+    // Firefox does not start a worker that is made while a first visit's service worker takes the page over.
+    await page.until("document.getElementById('offline-state').textContent === 'Works offline.'");
+    await new Promise((resolve) => setTimeout(resolve, 1500));
     await click('#choose-included');
     await isThere('.verdict.good');
     await click('#load');
