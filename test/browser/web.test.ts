@@ -164,7 +164,7 @@ describe('the chat page', { timeout: 120_000 }, () => {
     // Before the first word there is nothing to remark on; this model may also have finished before it heard of the stop.
     const [remark = '· stopped'] = await page.locator('.remark').allTextContents();
     assert.match(remark, /· (?:stopped|reached the limit set)$/);
-    assert.equal(await page.locator('#stop').isHidden(), true);
+    await page.waitForSelector('#stop', { state: 'hidden' });
   });
 
   visit(
