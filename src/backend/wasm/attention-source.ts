@@ -2,18 +2,21 @@
  * Prints the AssemblyScript of attention's inner products, by cache type (layouts in `assembly/cache.ts`); unrolled for the
  * reasons that `matmul-source.ts` gives.
  *
- * Integer kernels: queries and weights come as two parts of seven bits, value = 128 · upper + lower, so that every product
- * is exact on every host and a result does not depend on the order of its sums.
+ * Integer kernels take queries and weights of fourteen bits, so that every product is exact on every host and a result does
+ * not depend on the order of its sums. Where the host adds four products of bytes at once (`bytes`), they come as two
+ * parts of seven bits, value = 128 · upper + lower; elsewhere as words, and codes are widened to words (`words`).
  */
 const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 
-/** A query's parts, per 32 values: eight times four upper and four lower bytes, of what is 2^13 more than the value. */
+/**
+ * A query, per 32 values: eight times four words, or four upper and four lower bytes, of what is 2^13 more than the value.
+ */
 const queryBlockBytes = 64;
 /** Bytes from one query to the next: up to 256 values. */
 const queryBytes = 8 * queryBlockBytes;
 /** Of a unit of keys. */
 const unit = { codes: 96, bytes: 608 };
-/** Bytes from one query's weight parts to the next: three pages of 32 groups of eight bytes. */
+/** Bytes from one query's weights to the next: three pages of 32 groups of eight bytes. */
 const weightBytes = 3 * 256;
 
 /** Queries × vectors of four rows, or of four values. */
@@ -22,14 +25,29 @@ interface Tile {
   readonly vectors: number;
 }
 
-const integerTiles: readonly Tile[] = [
-  { queries: 1, vectors: 4 },
-  { queries: 2, vectors: 2 },
-];
+/** How codes meet what they are multiplied with. */
+interface IntegerKind {
+  readonly name: 'bytes' | 'words';
+  readonly tiles: readonly Tile[];
+}
 
-/** Four products at once, or in pairs: of the first V8's compilers once disagreed on hosts without an instruction for it. */
-const dotNames = ['dot', 'dotByPairs'] as const;
-type DotName = (typeof dotNames)[number];
+const integerKinds: readonly IntegerKind[] = [
+  {
+    name: 'bytes',
+    tiles: [
+      { queries: 1, vectors: 4 },
+      { queries: 2, vectors: 2 },
+    ],
+  },
+  {
+    name: 'words',
+    tiles: [
+      { queries: 1, vectors: 4 },
+      { queries: 4, vectors: 1 },
+      { queries: 2, vectors: 2 },
+    ],
+  },
+];
 
 /** Of one query enough sums that none waits for the one before it; `4x1` for what is left of a row of values. */
 const floatTiles: readonly Tile[] = [
@@ -53,11 +71,11 @@ export function print(): string {
   const floats = floatTypes.flatMap((type) =>
     floatTiles.flatMap((tile) => [floatScores(type, tile), floatWeigh(type, tile)]),
   );
-  const integers = dotNames.flatMap((dot) =>
-    integerTiles.flatMap((tile) => [integerScores(tile, dot), integerWeigh(tile, dot)]),
+  const integers = integerKinds.flatMap((kind) =>
+    kind.tiles.flatMap((tile) => [integerScores(tile, kind), integerWeigh(tile, kind)]),
   );
   return `// Printed by attention-source.ts.
-import { dot, dotByPairs, multiplyAdd, widened } from './simd';
+import { addNeighbours, dot, multiplyAdd, widened } from './simd';
 
 export const QUERY_BYTES: usize = ${queryBytes};
 export const UNIT_BYTES: usize = ${unit.bytes};
@@ -133,31 +151,77 @@ function floatWeigh(type: FloatType, tile: Tile): string {
   ].join('\n');
 }
 
-/** Scores of `vectors` × 4 rows: out[query · 384 + row], without the query's scale. */
-function integerScores(tile: Tile, dot: DotName): string {
-  const { queries, vectors } = tile;
+/** Products of one vector of codes at `place` with every query's eight bytes at `step`, added to their sums. */
+function products(
+  { queries, vectors }: Tile,
+  { name }: IntegerKind,
+  codes: { readonly pointer: string; readonly place: number },
+  other: { readonly pointer: string; readonly place: number; readonly stride: number },
+): string[] {
   const [qs, vs] = [range(queries), range(vectors)];
-  const step = (g: number): string[] => [
-    ...vs.map((v) => `const k${v}_${g} = v128.load(k, ${unit.codes + g * 64 + v * 16});`),
-    ...qs.flatMap((q) => [
-      `const u${q}_${g} = v128.load32_splat(x, ${q * queryBytes + g * 8});`,
-      ...vs.map((v) => `h${q}_${v} = ${dot}(k${v}_${g}, u${q}_${g}, h${q}_${v});`),
-      `const w${q}_${g} = v128.load32_splat(x, ${q * queryBytes + g * 8 + 4});`,
-      ...vs.map((v) => `l${q}_${v} = ${dot}(k${v}_${g}, w${q}_${g}, l${q}_${v});`),
-    ]),
+  const load = (kind: string, offset: number) =>
+    `v128.load${kind}(${codes.pointer}, ${codes.place + offset})`;
+  const splat = (kind: string, q: number, offset: number) =>
+    `v128.load${kind}_splat(${other.pointer}, ${other.place + q * other.stride + offset})`;
+  if (name === 'bytes') {
+    return [
+      ...vs.map((v) => `k${v} = ${load('', v * 16)};`),
+      ...qs.flatMap((q) => [
+        `x${q} = ${splat('32', q, 0)};`,
+        ...vs.map((v) => `h${q}_${v} = dot(k${v}, x${q}, h${q}_${v});`),
+        `x${q} = ${splat('32', q, 4)};`,
+        ...vs.map((v) => `l${q}_${v} = dot(k${v}, x${q}, l${q}_${v});`),
+      ]),
+    ];
+  }
+  return [
+    ...qs.map((q) => `x${q} = ${splat('64', q, 0)};`),
+    ...vs.flatMap((v) =>
+      ['l', 'h'].flatMap((half, index) => [
+        `k${v} = ${load('8x8_s', v * 16 + index * 8)};`,
+        ...qs.map((q) => `${half}${q}_${v} = i32x4.add(${half}${q}_${v}, i32x4.dot_i16x8_s(k${v}, x${q}));`),
+      ]),
+    ),
   ];
+}
+
+/** What holds codes and queries in turn. */
+const operands = ({ queries, vectors }: Tile): string =>
+  `  let ${[...range(vectors).map((v) => `k${v}: v128`), ...range(queries).map((q) => `x${q}: v128`)].join(', ')};`;
+
+/** Four sums of a query and a vector of codes. */
+const wholeSum = ({ name }: IntegerKind, q: number, v: number): string =>
+  name === 'bytes'
+    ? `i32x4.add(i32x4.shl(h${q}_${v}, 7), l${q}_${v})`
+    : `addNeighbours(l${q}_${v}, h${q}_${v})`;
+
+/** Scores of `vectors` × 4 rows: out[query · 384 + row], without the query's scale. */
+function integerScores(tile: Tile, kind: IntegerKind): string {
+  const { queries, vectors } = tile;
+  const isBytes = kind.name === 'bytes';
+  const start = (v: number): string => (isBytes ? `z${v}` : 'i32x4.splat(0)');
   const lines = [
-    `export function scores_${queries}x${vectors}_${dot}(x: usize, k: usize, sums: usize, blocks: i32, out: usize): void {`,
+    `export function scores_${queries}x${vectors}_${kind.name}(x: usize, k: usize, sums: usize, blocks: i32, out: usize): void {`,
+    operands(tile),
     ...pairs(tile, (q, v) => `  let f${q}_${v} = f32x4.splat(0);`),
     '  for (let block: i32 = 0; block < blocks; block++) {',
-    ...vs.map((v) => `    const z${v} = i32x4.shl(v128.load16x4_s(sums, ${v * 8}), 13);`),
-    ...pairs(tile, (q, v) => `    let h${q}_${v} = i32x4.splat(0), l${q}_${v} = z${v};`),
+    ...(isBytes
+      ? range(vectors).map((v) => `    const z${v} = i32x4.shl(v128.load16x4_s(sums, ${v * 8}), 13);`)
+      : []),
+    ...pairs(tile, (q, v) => `    let h${q}_${v} = i32x4.splat(0), l${q}_${v} = ${start(v)};`),
     ...range(8)
-      .flatMap(step)
+      .flatMap((g) =>
+        products(
+          tile,
+          kind,
+          { pointer: 'k', place: unit.codes + g * 64 },
+          { pointer: 'x', place: g * 8, stride: queryBytes },
+        ),
+      )
       .map((line) => `    ${line}`),
     ...pairs(tile, (q, v) => {
-      const sum = `i32x4.add(i32x4.shl(h${q}_${v}, 7), l${q}_${v})`;
-      return `    f${q}_${v} = multiplyAdd(f32x4.convert_i32x4_s(${sum}), v128.load(k, ${v * 16}), f${q}_${v});`;
+      const sum = `f32x4.convert_i32x4_s(${wholeSum(kind, q, v)})`;
+      return `    f${q}_${v} = multiplyAdd(${sum}, v128.load(k, ${v * 16}), f${q}_${v});`;
     }),
     `    x += ${queryBlockBytes};`,
     `    k += ${unit.bytes};`,
@@ -170,32 +234,29 @@ function integerScores(tile: Tile, dot: DotName): string {
 }
 
 /** Adds Σ weight · code over `steps` × 16 rows of `vectors` × 4 values to int32 sums: out[query · 256 + value]. */
-function integerWeigh(tile: Tile, dot: DotName): string {
+function integerWeigh(tile: Tile, kind: IntegerKind): string {
   const { queries, vectors } = tile;
-  const [qs, vs] = [range(queries), range(vectors)];
-  const step = (g: number): string[] => [
-    ...vs.map((v) => `const c${v}_${g} = v128.load(values, ${g * 64 + v * 16});`),
-    ...qs.flatMap((q) => [
-      `const u${q}_${g} = v128.load32_splat(w, ${q * weightBytes + g * 8});`,
-      ...vs.map((v) => `h${q}_${v} = ${dot}(c${v}_${g}, u${q}_${g}, h${q}_${v});`),
-      `const s${q}_${g} = v128.load32_splat(w, ${q * weightBytes + g * 8 + 4});`,
-      ...vs.map((v) => `l${q}_${v} = ${dot}(c${v}_${g}, s${q}_${g}, l${q}_${v});`),
-    ]),
-  ];
   const lines = [
-    `export function weigh_${queries}x${vectors}_${dot}(w: usize, values: usize, steps: i32, out: usize): void {`,
+    `export function weigh_${queries}x${vectors}_${kind.name}(w: usize, values: usize, steps: i32, out: usize): void {`,
+    operands(tile),
     ...pairs(tile, (q, v) => `  let h${q}_${v} = i32x4.splat(0), l${q}_${v} = i32x4.splat(0);`),
     '  for (let i: i32 = 0; i < steps; i++) {',
     ...range(4)
-      .flatMap(step)
+      .flatMap((g) =>
+        products(
+          tile,
+          kind,
+          { pointer: 'values', place: g * 64 },
+          { pointer: 'w', place: g * 8, stride: weightBytes },
+        ),
+      )
       .map((line) => `    ${line}`),
     '    w += 32;',
     '    values += 256;',
     '  }',
     ...pairs(tile, (q, v) => {
       const place = q * 1024 + v * 16;
-      const sum = `i32x4.add(i32x4.shl(h${q}_${v}, 7), l${q}_${v})`;
-      return `  v128.store(out, i32x4.add(v128.load(out, ${place}), ${sum}), ${place});`;
+      return `  v128.store(out, i32x4.add(v128.load(out, ${place}), ${wholeSum(kind, q, v)}), ${place});`;
     }),
     '}',
   ];

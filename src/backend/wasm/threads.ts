@@ -62,7 +62,7 @@ export class ThreadPool implements TapeRunner {
   #failure: NearfieldError | undefined;
 
   private constructor(options: ThreadPoolOptions, workers: readonly HostWorker[]) {
-    const { memory, kernels, shortUs = 6000, patienceUs = 20_000 } = options;
+    const { memory, kernels, shortUs = 16_000, patienceUs = 20_000 } = options;
     this.#control = new Int32Array(memory.buffer);
     this.#caller = new CallerThread(kernels, patienceUs);
     this.#workers = workers;

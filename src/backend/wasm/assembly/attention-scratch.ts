@@ -21,6 +21,8 @@ export const LARGEST: usize = FACTORS + 32;
 export const TOTALS: usize = LARGEST + 32;
 export const MAXIMA: usize = TOTALS + 32;
 export const SUMS: usize = MAXIMA + 32;
-/** Weights times the values' scales, [3, 128], and their 7-bit parts of two queries, [2, 3, 32, 8]. */
+/** Of one query, weights times the scales of up to eight columns of 32 values: [8, 3, 128]. */
 export const PRODUCTS: usize = SUMS + 32;
-export const PARTS: usize = PRODUCTS + 1536;
+/** Those of four queries in whole numbers, four to eight bytes: [8, 4, 3, 32, 8]; what one is worth: [4, 8]. */
+export const CODES: usize = PRODUCTS + 8 * 1536;
+export const COLUMN_SCALES: usize = CODES + 8 * 4 * 768;

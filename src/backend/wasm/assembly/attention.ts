@@ -7,12 +7,12 @@
  * load of keys and values in the blocks that all of them see alike; what a row of a tree sees of its own comes after.
  *
  * Tape entry: [rows, step, layer offset, heads, key/value heads, key size, value size, cache type, window (0: none), scale,
- * q, out or 0, rows per tile, quantized out or 0, bytes multiply in pairs, cap of scores (0: none), sinks or 0]. Only values
+ * q, out or 0, rows per tile, quantized out or 0, queries in words, cap of scores (0: none), sinks or 0]. Only values
  * of a multiple of 32 are quantized.
  */
 import { F16, F32, headBytes, valuesOffset } from './cache';
 import { scoreF16, scoreF32, weighF16, weighF32 } from './attention-floats';
-import { chooseDots, quantizeQueries, scoreQ8, weighQ8 } from './attention-q8';
+import { chooseProducts, quantizeQueries, scoreQ8, weighQ8 } from './attention-q8';
 import { capped } from './elementwise';
 import { claim } from './machine';
 import { quantizeRow } from './quantize';
@@ -32,7 +32,7 @@ const LIFT: f32 = 1.152921504606847e18;
 const UNLIFT: f32 = 4.503599627370496e15;
 
 export function attention(args: usize, scratch: usize): void {
-  chooseDots(load<i32>(args, 56) != 0);
+  chooseProducts(load<i32>(args, 56) != 0);
   const rows = load<i32>(args);
   const keyValueHeads = load<i32>(args, 16);
   const tile = load<i32>(args, 48);

@@ -6,7 +6,7 @@
  * itself, which takes less than a barrier would: so the weights of an expert are read once for all its rows, and the
  * experts that nobody chose are passed over.
  */
-import { claim } from './machine';
+import { claimInOrder } from './machine';
 import { PARTS, runGroups } from './matmul';
 
 /** In a thread's scratch: for each expert the end of its places, the experts that have any, the places. */
@@ -15,8 +15,6 @@ const ACTIVE: usize = ENDS + 4 * 4096;
 const SORTED: usize = ACTIVE + 4 * 4096;
 const MOST_PLACES: i32 = 16384;
 
-const NONE: i32 = i32.MAX_VALUE;
-
 export function expertMatmul(args: usize, scratch: usize): void {
   const rows = load<i32>(args);
   const share = load<i32>(args, 28);
@@ -24,12 +22,12 @@ export function expertMatmul(args: usize, scratch: usize): void {
   const part = args + PARTS;
   const groups = (load<i32>(part, 16) + 15) >> 4;
   const most = MOST_PLACES / load<i32>(args, 44);
-  let unit = claim(NONE);
+  let unit = claimInOrder();
   let end = 0;
   for (let row = 0; row < rows; row += most) {
     const begin = end;
     end += sortPlaces(args, row, min(rows, row + most), scratch) * unitsOfExpert;
-    for (; unit < end; unit = claim(NONE)) {
+    for (; unit < end; unit = claimInOrder()) {
       const expert = load<i32>(scratch + ACTIVE + (<usize>((unit - begin) / unitsOfExpert) << 2));
       const ends = scratch + ENDS + (<usize>expert << 2);
       const first = expert == 0 ? 0 : load<i32>(ends - 4);

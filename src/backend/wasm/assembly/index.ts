@@ -3,7 +3,7 @@ import { attention } from './attention';
 import { activate, add, argmax, gatedValues, scale, selectRows, softcap } from './elementwise';
 import { embed } from './embed';
 import { expertMatmul } from './expert-matmul';
-import { arrive, awaitTape, finishTape, handedOver, handOver, mustStop, pass, scratchOf, tapeOf, tellHost } from './machine';
+import { arrive, awaitTape, beginEntry, finishTape, handedOver, handOver, mustStop, pass, scratchOf, tapeOf, tellHost } from './machine';
 import { matmul } from './matmul';
 import { norm } from './norm';
 import { pack, packFloats } from './pack';
@@ -102,6 +102,7 @@ function walk(from: usize, thread: i32, stride: i32, until: f64, patience: i32):
     const next = entry + (<usize>load<u32>(entry, 4) << 2);
     const isLast = operation == 0 || load<i32>(next) == 0;
     if (!hasArrived) {
+      beginEntry(thread);
       runEntry(operation, entry + 8, scratch);
       generation = arrive();
     }

@@ -3,12 +3,13 @@
  * Word offsets are shared with `control.ts` on the host.
  *
  *   word   0 tapes submitted    16 tapes finished   32 arrivals at the barrier   48 barrier generation
- *         64 next claim         80 tapes up to this number are cancelled          96 tapes given to thread 0
+ *         80 tapes up to this number are cancelled          96 tapes given to thread 0
  *        112 threads           113 scratch base    114 scratch bytes per thread
  *        115 sleepers at the barrier    116 sleepers for a tape, but thread 0    117 whether thread 0 sleeps for one
  *        118 generation at which a tape was handed over                          119 number of the tape the host waits for
  *        120 tapes submitted when the number of threads was last changed
  *        128… ring of 64 tape addresses            192… thread 0's ring          256… microseconds of the last 64 tapes
+ *        320… per thread 16 words: of its share of the current entry's units, those that are claimed
  *
  * Words that different threads write often lie 64 bytes apart. Numbers of tapes and generations may wrap. A generation's
  * lowest bit tells whether the tape stops: no thread can be a generation behind, so all of them read the same.
@@ -18,7 +19,6 @@ const SUBMITTED: usize = CONTROL;
 const FINISHED: usize = CONTROL + 16 * 4;
 const ARRIVALS: usize = CONTROL + 32 * 4;
 const GENERATION: usize = CONTROL + 48 * 4;
-const CLAIM: usize = CONTROL + 64 * 4;
 const CANCEL: usize = CONTROL + 80 * 4;
 const GIVEN: usize = CONTROL + 96 * 4;
 const THREADS: usize = CONTROL + 112 * 4;
@@ -33,6 +33,8 @@ const SINCE: usize = CONTROL + 120 * 4;
 const RING: usize = CONTROL + 128 * 4;
 const GIVEN_RING: usize = CONTROL + 192 * 4;
 const TIMES: usize = CONTROL + 256 * 4;
+const CLAIMS: usize = CONTROL + 320 * 4;
+const CLAIM_BYTES: usize = 64;
 
 /** Loads of a spinning thread before it sleeps: about 20 to 50 microseconds. */
 const SPINS: i32 = 20000;
@@ -53,12 +55,44 @@ function isCancelled(): bool {
   return atomic.load<i32>(CANCEL) - atomic.load<i32>(FINISHED) > 0;
 }
 
-/** The next unit of the current tape entry; at least `units` once there is none left or the tape is cancelled. */
-// @ts-ignore: decorator
-@inline
+/** This instance's thread, and how many shares of the current entry it has seen to the end, its own first. */
+let thisThread: i32 = 0;
+let sharesDone: i32 = 0;
+
+export function beginEntry(thread: i32): void {
+  thisThread = thread;
+  sharesDone = 0;
+}
+
+/**
+ * The next unit of the current tape entry; `units` once there is none left or the tape is cancelled. Each thread has a
+ * share of neighbouring units, so that what it reads is one stream, and then takes what others have left of theirs.
+ */
 export function claim(units: i32): i32 {
   if (isCancelled()) return units;
-  return atomic.add<i32>(CLAIM, 1);
+  const threads = load<i32>(THREADS);
+  for (; sharesDone < threads; sharesDone++) {
+    const sum = thisThread + sharesDone;
+    const owner = sum < threads ? sum : sum - threads;
+    const first = shareBegin(units, owner, threads);
+    const count = shareBegin(units, owner + 1, threads) - first;
+    const claims = CLAIMS + <usize>owner * CLAIM_BYTES;
+    if (atomic.load<i32>(claims) >= count) continue;
+    const unit = atomic.add<i32>(claims, 1);
+    if (unit < count) return first + unit;
+  }
+  return units;
+}
+
+// @ts-ignore: decorator
+@inline
+function shareBegin(units: i32, thread: i32, threads: i32): i32 {
+  return <i32>((<i64>units * thread) / threads);
+}
+
+/** Numbers from 0 on, each given out once, for entries whose units are not counted beforehand. */
+export function claimInOrder(): i32 {
+  return isCancelled() ? i32.MAX_VALUE : atomic.add<i32>(CLAIMS, 1);
 }
 
 /** Counts this thread in at the barrier, which the last one opens. Returns the generation that has then passed. */
@@ -66,7 +100,9 @@ export function arrive(): i32 {
   const generation = atomic.load<i32>(GENERATION);
   if (atomic.add<i32>(ARRIVALS, 1) == load<i32>(THREADS) - 1) {
     atomic.store<i32>(ARRIVALS, 0);
-    atomic.store<i32>(CLAIM, 0);
+    for (let thread: usize = 0; thread < <usize>load<i32>(THREADS); thread++) {
+      atomic.store<i32>(CLAIMS + thread * CLAIM_BYTES, 0);
+    }
     atomic.store<i32>(GENERATION, ((generation & ~1) + 2) | i32(isCancelled()));
     if (atomic.load<i32>(BARRIER_SLEEPERS) > 0) atomic.notify(GENERATION, -1);
   }

@@ -27,6 +27,15 @@ export function dot(a: v128, b: v128, sum: v128): v128 {
   return dotByPairs(a, b, sum);
 }
 
+/** Sums of neighbours of int32: a0 + a1, a2 + a3, b0 + b1, b2 + b3. */
+// @ts-ignore: decorator
+@inline
+export function addNeighbours(a: v128, b: v128): v128 {
+  const even = i8x16.shuffle(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
+  const odd = i8x16.shuffle(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+  return i32x4.add(even, odd);
+}
+
 /** a · b + c, fused where the machine fuses; the same choice everywhere in one process. */
 // @ts-ignore: decorator
 @inline
