@@ -5,9 +5,9 @@ import type { KernelExports } from './control.ts';
 import type { Tape } from './tape-runner.ts';
 
 /** After so much work the event loop gets a turn. */
-const turnEveryUs = 8000;
-/** Below this a tape is timed once in four runs: it cannot have become long meanwhile. */
-const briefUs = 1000;
+const turnEveryUs = 16_000;
+/** Below this a tape is timed once in four runs: reading the clock is garbage. */
+const briefUs = turnEveryUs;
 
 export class CallerThread {
   readonly #kernels: KernelExports;
