@@ -219,19 +219,10 @@ export function holdProcess(): { ref(): void; unref(): void } {
   return { ref: () => pulse.hold(), unref: () => pulse.rest() };
 }
 
-/** A word that nobody changes, in Node. */
-const unchanging =
-  isNode && typeof SharedArrayBuffer === 'function' ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
-
 /** Resolves after the host's event loop has turned once. */
 export function nextTurn(): Promise<void> {
-  if (unchanging) {
-    // Half the garbage of `setImmediate`.
-    const { value } = Atomics.waitAsync(unchanging, 0, 0);
-    Atomics.notify(unchanging, 0);
-    return value as Promise<unknown> as Promise<void>;
-  }
-  return new Promise<void>((resolve) => {
+  if (isNode) return new Promise((resolve) => setImmediate(resolve));
+  return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
     port2.onmessage = () => {
       port1.close();

@@ -4,10 +4,10 @@ import { monotonicMs, nextTurn } from '../../base/platform.ts';
 import type { KernelExports } from './control.ts';
 import type { Tape } from './tape-runner.ts';
 
-/** After so much work the event loop gets a turn. */
-const turnEveryUs = 16_000;
+/** After so much work the event loop gets a turn. More often, turns are most of the garbage. */
+const turnEveryUs = 32_000;
 /** Below this a tape is timed once in four runs: reading the clock is garbage. */
-const briefUs = turnEveryUs;
+const briefUs = 16_000;
 
 export class CallerThread {
   readonly #kernels: KernelExports;

@@ -45,7 +45,7 @@ async function openMachine(threads: number, options: PoolOptions | 'single' = {}
   control[controlWords.scratchBase] = scratchOffset;
   control[controlWords.scratchBytes] = scratchBytesPerThread;
   const [sums, ones] = [memory.allocate(values * 4, 'test'), memory.allocate(values * 4, 'test')];
-  const [tapeBytes, tapes] = [6 * 4 * 6001, [] as number[]];
+  const [tapeBytes, tapes] = [6 * 4 * 12_001, [] as number[]];
   for (let index = 0; index < 8; index++) tapes.push(memory.allocate(tapeBytes, 'test'));
   const floats = new Float32Array(memory.memory.buffer);
   floats.fill(1, ones / 4, ones / 4 + values);
@@ -214,12 +214,12 @@ describe('tapes', { skip }, () => {
 
   test('without shared memory: short tapes at once, long ones in slices, cancels between them', async () => {
     const { runner, counting, count, clear } = await openMachine(1, 'single');
-    const [long, short] = [counting(6000), counting(5)];
+    const [long, short] = [counting(12_000), counting(5)];
     let turns = 0;
     const timer = setInterval(() => turns++, 1);
     await run(runner, long, short, long);
     clearInterval(timer);
-    assert.equal(count(), 12_005);
+    assert.equal(count(), 24_005);
     assert.ok(turns > 0);
     clear();
     short.microseconds = untimed;
