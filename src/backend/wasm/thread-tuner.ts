@@ -5,7 +5,7 @@
  */
 
 /** Runs before the first trial and after one that changed something; after one that did not, twice as many as the last time. */
-const [soonRuns, mostRuns] = [8, 512];
+const [soonRuns, mostRuns] = [24, 768];
 /** Runs with the other number in a trial, every second one. */
 const runsTried = 4;
 /** Of the time before: what counts as faster, what ends a trial at once, and what calls for one. */
