@@ -19,6 +19,13 @@ export function choiceOfFiles(files: readonly File[]): ModelChoice {
   return { label, isKept: false, open: async () => input };
 }
 
+/** All files of a folder that was picked, but for those of folders in it. */
+export function choiceOfFolder(files: readonly File[]): ModelChoice {
+  const inside = files.filter(({ webkitRelativePath }) => webkitRelativePath.split('/').length <= 2);
+  const [label = ''] = files[0]?.webkitRelativePath.split('/') ?? [];
+  return { label, isKept: false, open: async () => inside };
+}
+
 export function choiceOfAddress(address: string): ModelChoice {
   return { label: fileNameOf(address), isKept: false, open: async () => address };
 }

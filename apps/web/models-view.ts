@@ -8,6 +8,7 @@ import { type LoadRequest, LookPanel, type LookPanelListener } from './look-pane
 import {
   choiceOfAddress,
   choiceOfFiles,
+  choiceOfFolder,
   choiceOfKept,
   includedAddress,
   keptFrom,
@@ -81,13 +82,8 @@ export class ModelsView {
       const { href } = new URL(includedAddress, document.baseURI);
       void this.#look(kept ? choiceOfKept(kept) : choiceOfAddress(href));
     });
-    const input = find('file', HTMLInputElement);
-    find('choose-file', HTMLButtonElement).addEventListener('click', () => input.click());
-    input.addEventListener('change', () => {
-      this.#take([...(input.files ?? [])]);
-      // Else the same file could not be chosen again.
-      input.value = '';
-    });
+    this.#listenToPicker('choose-file', 'file', choiceOfFiles);
+    this.#listenToPicker('choose-folder', 'folder', choiceOfFolder);
     find('address-form', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
       const address = find('address', HTMLInputElement).value.trim();
@@ -98,13 +94,23 @@ export class ModelsView {
     });
   }
 
-  /** Files that were picked or dropped. */
-  #take(files: readonly File[]): void {
-    if (files.length > 0) void this.#look(choiceOfFiles(files));
+  #listenToPicker(
+    buttonId: string,
+    inputId: string,
+    choiceOf: (files: readonly File[]) => ModelChoice,
+  ): void {
+    const input = find(inputId, HTMLInputElement);
+    find(buttonId, HTMLButtonElement).addEventListener('click', () => input.click());
+    input.addEventListener('change', () => {
+      const files = [...(input.files ?? [])];
+      if (files.length > 0) void this.#look(choiceOf(files));
+      // Else the same file could not be chosen again.
+      input.value = '';
+    });
   }
 
   takeDropped(files: readonly File[]): void {
-    this.#take(files);
+    if (files.length > 0) void this.#look(choiceOfFiles(files));
   }
 
   async #look(choice: ModelChoice): Promise<void> {

@@ -89,7 +89,9 @@ export class SilenceLimit {
   readonly #limitMs: number;
   #caller: AbortSignal | undefined;
   readonly #onAbort = () => this.#controller.abort();
+  /** Set anew only when it has run out: pieces are many, and so are reads. */
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #isWaiting = false;
   #lastMs = 0;
 
   constructor(limitMs: number, caller: AbortSignal | undefined) {
@@ -111,7 +113,8 @@ export class SilenceLimit {
   /** Something is waited for from now on. */
   restart(): void {
     this.broken();
-    this.#wait(this.#limitMs);
+    this.#isWaiting = true;
+    if (this.#timer === undefined) this.#wait(this.#limitMs);
   }
 
   /** Something arrived. */
@@ -121,18 +124,20 @@ export class SilenceLimit {
 
   /** Nothing is waited for: the reader takes its time. */
   pause(): void {
-    clearTimeout(this.#timer);
+    this.#isWaiting = false;
   }
 
   end(): void {
     this.pause();
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.follow(undefined);
   }
 
-  /** One timer, set anew only when it has run out: pieces are many. */
   #wait(milliseconds: number): void {
-    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (!this.#isWaiting) return;
       const leftMs = this.#lastMs + this.#limitMs - performance.now();
       if (leftMs > 0) this.#wait(leftMs);
       else this.#onAbort();

@@ -77,6 +77,8 @@ class HttpSource implements ByteSource {
   #head: Uint8Array | undefined;
   /** What is left of an answer to somebody who reads on; nobody reads from it now. */
   #idle: Stream | undefined;
+  #idleSinceMs = 0;
+  /** Set anew only when it has run out. */
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
@@ -163,11 +165,21 @@ class HttpSource implements ByteSource {
   keep(stream: Stream): void {
     stream.body.follow(undefined);
     this.#idle = stream;
-    this.#idleTimer = setTimeout(() => void this.#release()?.body.cancel(), this.#idleMs);
+    this.#idleSinceMs = performance.now();
+    if (this.#idleTimer === undefined) this.#endIdleAfter(this.#idleMs);
+  }
+
+  #endIdleAfter(milliseconds: number): void {
+    this.#idleTimer = setTimeout(() => {
+      this.#idleTimer = undefined;
+      if (!this.#idle) return;
+      const leftMs = this.#idleSinceMs + this.#idleMs - performance.now();
+      if (leftMs > 0) this.#endIdleAfter(leftMs);
+      else void this.#release()?.body.cancel();
+    }, milliseconds);
   }
 
   #release(): Stream | undefined {
-    clearTimeout(this.#idleTimer);
     const stream = this.#idle;
     this.#idle = undefined;
     return stream;
@@ -217,6 +229,7 @@ class HttpSource implements ByteSource {
 
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#idleTimer);
     await this.#release()?.body.cancel();
   }
 }

@@ -3,16 +3,22 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { savedFamily } from '../../test/fixture/saved-families.ts';
 import { temporaryFolder } from '../../test/fixture/temporary-folder.ts';
+import { tinyModelBytes } from '../../test/fixture/tiny-model.ts';
+import { transformersFolder } from '../../test/fixture/transformers-folder.ts';
+import { openCheckpoint } from '../checkpoint.ts';
 import {
   clearCache,
   deleteKeptModel,
   inspectModel,
   keepModel,
   listKeptModels,
+  loadEngine,
   openKeptModel,
   storeUsage,
 } from '../engine.ts';
+import { formatByName } from '../format.ts';
 
 const fable = (size: string) =>
   fileURLToPath(new URL(`../../models/fable/fable-${size}-q8_0.gguf`, import.meta.url));
@@ -95,4 +101,29 @@ test('what is no kept model is cache, and damaged records are no models', async 
   assert.equal((await storeUsage({ cacheFolder })).cacheBytes, 0);
   assert.equal((await listKeptModels({ cacheFolder }))[0]?.id, id);
   assert.equal((await readdir(cacheFolder)).length, 2);
+});
+
+test('of a folder that is kept the files keep their names', async () => {
+  await using folder = await temporaryFolder();
+  const cacheFolder = folder.path('cache');
+  const checkpoint = await openCheckpoint(await tinyModelBytes('llama', { format: formatByName('f32') }));
+  const family = savedFamily(checkpoint.tensors, 'llama');
+  if (!family) assert.fail('a family of llama');
+  const saved = await transformersFolder(checkpoint, family, { parts: 2 });
+  await checkpoint.close();
+  const kept = await keepModel(
+    Array.from(saved, ([name, bytes]) => new File([bytes], name)),
+    { cacheFolder },
+  );
+  const input = await openKeptModel(kept, { cacheFolder });
+  // Looked at, then loaded: what was closed is opened again.
+  const { container, fileBytes, problems } = await inspectModel(input);
+  assert.deepEqual(
+    { container, fileBytes, problems },
+    { container: 'safetensors', fileBytes: kept.byteLength, problems: [] },
+  );
+  await using engine = await loadEngine(input, { threads: 1, contextLength: 64 });
+  assert.equal(engine.description.fileBytes, kept.byteLength);
+  await deleteKeptModel(kept, { cacheFolder });
+  await assert.rejects(openKeptModel(kept, { cacheFolder }), { code: 'not-found' });
 });

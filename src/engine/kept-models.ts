@@ -3,10 +3,16 @@
  * of each. What else lies in the store (packed layers, copies made for streaming) is cache.
  */
 import { sha256 } from '../base/digest.ts';
-import { NearfieldError } from '../base/error.ts';
-import { openCheckpoint, storeCheckpoint, storedNames } from '../checkpoint.ts';
+import { NearfieldError, throwIfAborted } from '../base/error.ts';
+import {
+  type ByteSource,
+  type CheckpointFile,
+  openCheckpoint,
+  storeCheckpoint,
+  storedNames,
+} from '../checkpoint.ts';
 import type { ModelInput } from '../engine.ts';
-import { openStore, type Store, type StoredEntry } from '../store.ts';
+import { openStore, type Store, type StoredEntry, type StoredFile } from '../store.ts';
 import { type KeptRecord, parseKeptRecord, printKeptRecord } from './kept-record.ts';
 
 export interface KeptOptions {
@@ -91,7 +97,8 @@ export async function openKeptModel(
 ): Promise<ModelInput> {
   const store = await openStore({ folder: cacheFolder });
   const record = await readRecord(store, id);
-  const files = await Promise.all((record?.files ?? []).map((file) => openFile(store, file)));
+  const recorded = record?.files ?? [];
+  const files = await Promise.all(recorded.map((file) => openFile(store, file, recorded.length === 1)));
   const found = files.filter((file) => file !== undefined);
   if (found.length === 0 || found.length < files.length) {
     throw new NearfieldError('not-found', `${source} is not kept whole in ${store.name}; keep it again`);
@@ -174,16 +181,48 @@ async function writeRecord(store: Store, id: string, record: KeptRecord): Promis
   }
 }
 
-/** A Blob gets its file's name, for messages; its bytes stay where they are. */
+/** Of several files the names tell which is which: a Blob gets its own, and in the place of a path comes a source of that name. */
 async function openFile(
   store: Store,
-  { storedName, fileName, byteLength }: KeptRecord['files'][number],
-): Promise<string | File | undefined> {
-  const place = await store.locate(storedName);
-  if (place === undefined || typeof place === 'string') return place;
-  if (place.size !== byteLength) return undefined;
+  file: KeptRecord['files'][number],
+  isOnly: boolean,
+): Promise<CheckpointFile | undefined> {
+  const place = await store.locate(file.storedName);
+  if (typeof place === 'string') return isOnly ? place : sourceOf(store, file);
+  if (place?.size !== file.byteLength) return undefined;
   // The store's name for it follows from what it holds; its times do not.
-  return new File([place], fileName, { lastModified: 0 });
+  return new File([place], file.fileName, { lastModified: 0 });
+}
+
+/** Opened when it is read first, and again when it is read after it was closed: it may be looked at before it is loaded. */
+function sourceOf(
+  store: Store,
+  { storedName, fileName, byteLength }: KeptRecord['files'][number],
+): ByteSource {
+  let opening: Promise<StoredFile | undefined> | undefined;
+  return {
+    name: fileName,
+    byteLength,
+    async readInto(offset, target, signal) {
+      throwIfAborted(signal);
+      opening ??= store.open(storedName);
+      const file = await opening;
+      if (file?.byteLength !== byteLength) {
+        throw new NearfieldError(
+          'not-found',
+          `${fileName} is no longer kept whole in ${store.name}; keep it again`,
+        );
+      }
+      await file.readInto(offset, target);
+    },
+    // Its bytes follow from the name it has in the store.
+    stamp: async () => storedName,
+    async close() {
+      const file = opening;
+      opening = undefined;
+      await (await file)?.close();
+    },
+  };
 }
 
 function keptModel(id: string, record: KeptRecord, entries: readonly StoredEntry[]): KeptModel {

@@ -18,7 +18,7 @@ const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-
  * A row is a number whose digits, lowest first, are its level indices. Each letter is how many numbers are left out between
  * one row and the next; `_` leaves out 63 more.
  */
-function expand(width: 4 | 8, levels: readonly number[], skips: string): Grid {
+function expand(width: Grid['width'], levels: readonly number[], skips: string): Uint8Array {
   const codes: number[] = [];
   let row = -1;
   for (const letter of skips) {
@@ -32,13 +32,26 @@ function expand(width: 4 | 8, levels: readonly number[], skips: string): Grid {
       rest = Math.floor(rest / levels.length);
     }
   }
-  return { width, levels, codes: Uint8Array.from(codes) };
+  return Uint8Array.from(codes);
+}
+
+/** Expanded when it is first used: most programs never do. */
+function grid(width: Grid['width'], levels: readonly number[], skips: string): Grid {
+  let codes: Uint8Array | undefined;
+  return {
+    width,
+    levels,
+    get codes() {
+      codes ??= expand(width, levels, skips);
+      return codes;
+    },
+  };
 }
 
 const twoBitLevels = [8, 25, 43];
 
 /** IQ2_XXS: 256 rows. */
-export const iq2xxsGrid: Grid = expand(
+export const iq2xxsGrid: Grid = grid(
   8,
   twoBitLevels,
   'ABBBBBBFBDBBBFFDBFBFLHBFDNdLLBRjZBFJBFBDLJBFLFBDLNTBJXBRdRFDBFLDBFBVXX3J_GBFJHRLFDNFLRHJvJxFLDLTpfhN_EBF' +
@@ -47,7 +60,7 @@ export const iq2xxsGrid: Grid = expand(
 );
 
 /** IQ2_XS: 512 rows. */
-export const iq2xsGrid: Grid = expand(
+export const iq2xsGrid: Grid = grid(
   8,
   twoBitLevels,
   'ABBBBBBBBBBBBDBBBBBBBDBFBBBDBDBJBBBBBBBBBBFBBBDBFFDBFRBBBDBFJBFDNHTBBBBBBBDBFBBBDBBDJBFRBBBDBFJBFJHbBFND' +
@@ -59,7 +72,7 @@ export const iq2xsGrid: Grid = expand(
 );
 
 /** IQ2_S: 1024 rows. */
-export const iq2sGrid: Grid = expand(
+export const iq2sGrid: Grid = grid(
   8,
   twoBitLevels,
   'ABBBBBBBBBBBBDBBBBBBBDBBBBBBBDBFDDBBBBBBBBDBFBBBDBBBBDBDBFBBFBFBBBDBFHBBBBBDNDDDHHBBBBBBBDBBBBBBBBBBBBBB' +
@@ -75,7 +88,7 @@ export const iq2sGrid: Grid = expand(
 );
 
 /** IQ3_XXS: 256 rows. */
-export const iq3xxsGrid: Grid = expand(
+export const iq3xxsGrid: Grid = grid(
   4,
   [4, 12, 20, 28, 36, 44, 52, 62],
   'ABBEBDABGIYBDBEBGDCBGKLHBBEGBGBDJFNDFABKiSTEKLBDFSPyWTDBUNPBEBGBEBBKAXBGGBuBEBGGhFBNIMPKDinDRSL_NNfBGBEB' +
@@ -84,7 +97,7 @@ export const iq3xxsGrid: Grid = expand(
 );
 
 /** IQ3_S: 512 rows. */
-export const iq3sGrid: Grid = expand(
+export const iq3sGrid: Grid = grid(
   4,
   [1, 3, 5, 7, 9, 11, 13, 15],
   'AAACBAAABBBADFEBCBBBEBGCCAAABDADCCDBDGMDEFADBACCCDCDFCBBBMCHFDCBGBCFDBMBDCKDBCFFCFOJBLBDEFDBOEKCBNQOGBBL' +
@@ -95,7 +108,7 @@ export const iq3sGrid: Grid = expand(
 );
 
 /** IQ1_S and IQ1_M: 2048 rows. */
-export const iq1Grid: Grid = expand(
+export const iq1Grid: Grid = grid(
   8,
   [-1, 0, 1],
   'ABBBBBCEBDBEFBBHEBDBEEBDBDAFBBBAEFDBDBDBBBAGFBBHEBDBEEBDBEFFEDBBDBBCCBBDBKBBHFFFDDAOFFFBAAHBBHBDDAABAABB' +

@@ -32,6 +32,9 @@ const contentTypes: Readonly<Record<string, string>> = {
   '.wasm': 'application/wasm',
 };
 
+/** Of a file at a time: a reader gets it in pieces as small as it likes. */
+const readBytes = 1 << 20;
+
 export async function openSite(options: SiteOptions): Promise<Site> {
   const requests: string[] = [];
   const server = createServer((request, response) => {
@@ -76,7 +79,7 @@ function answer(options: SiteOptions, request: IncomingMessage, response: Server
   if (range) response.setHeader('Content-Range', `bytes ${start}-${end - 1}/${file.size}`);
   response.writeHead(range ? 206 : 200, { 'Content-Length': end - start });
   if (request.method === 'HEAD' || end === start) response.end();
-  else createReadStream(file.path, { start, end: end - 1 }).pipe(response);
+  else createReadStream(file.path, { start, end: end - 1, highWaterMark: readBytes }).pipe(response);
 }
 
 /** The file a URL means, 'index.html' for a folder; nothing outside the folders. */

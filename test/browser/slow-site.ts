@@ -5,6 +5,8 @@ import type { AddressInfo } from 'node:net';
 export interface SlowSite {
   readonly url: string;
   hurry(): void;
+  /** Of the file, so far. */
+  sentBytes(): number;
   close(): Promise<void>;
 }
 
@@ -13,6 +15,7 @@ const pieceBytes = 64 << 10;
 /** Every address is the same file. */
 export async function openSlowSite(bytes: Uint8Array, pieceMs: number): Promise<SlowSite> {
   let delayMs = pieceMs;
+  let sentBytes = 0;
   const server = createServer((request, response) => {
     const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
     const start = Number(range?.[1] ?? 0);
@@ -30,6 +33,7 @@ export async function openSlowSite(bytes: Uint8Array, pieceMs: number): Promise<
       if (response.destroyed) return;
       const next = Math.min(end, at + pieceBytes);
       response.write(bytes.subarray(at, next));
+      sentBytes += next - at;
       at = next;
       // The header comes at once.
       if (at >= end) response.end();
@@ -43,6 +47,7 @@ export async function openSlowSite(bytes: Uint8Array, pieceMs: number): Promise<
     hurry: () => {
       delayMs = 0;
     },
+    sentBytes: () => sentBytes,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

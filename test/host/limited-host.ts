@@ -62,6 +62,7 @@ export interface Outcome {
 /** A thread that says it is there, and then is not. */
 const failingThread = `
   const { parentPort } = process.getBuiltinModule('node:worker_threads');
+  parentPort.postMessage('here');
   parentPort.once('message', () => {
     parentPort.postMessage('ready');
     setTimeout(() => { throw new Error('gone'); }, 20);

@@ -18,6 +18,7 @@ import { weightSize } from './packing.ts';
 import { TapeProgram } from './program.ts';
 import { openShards, type Shard } from './sharded-backend.ts';
 import { SingleThread } from './single-thread.ts';
+import { StartedThreads } from './started-threads.ts';
 import type { Tape, TapeRunner } from './tape-runner.ts';
 import { ThreadTuner } from './thread-tuner.ts';
 import { ThreadPool } from './threads.ts';
@@ -43,21 +44,27 @@ async function openMachine(options: BackendOptions): Promise<WasmBackend> {
   }
   const shared = canShareMemory();
   const threads = shared ? wanted : 1;
-  const module = await loadKernels(shared, options.assets);
-  const limitBytes = limitOf(options.memoryBytes);
-  const memory = new LinearMemory(scratchOffset + threads * scratchBytesPerThread, shared, limitBytes);
-  const control = new Int32Array(memory.memory.buffer);
-  control[controlWords.threads] = threads;
-  control[controlWords.scratchBase] = scratchOffset;
-  control[controlWords.scratchBytes] = scratchBytesPerThread;
-  const kernels = instantiateKernels(module, memory.memory);
-  const dots = known(dotVariants[kernels.dotVariant()], 'dot product');
-  const script = computeScript(options.assets);
-  const choice = options.threads === undefined ? new ThreadTuner<Tape>(threads) : undefined;
-  const runner = shared
-    ? await ThreadPool.open({ module, memory: memory.memory, kernels, threads, script, choice })
-    : new SingleThread(kernels);
-  return new WasmBackend(memory, runner, dots);
+  const starting = shared ? new StartedThreads(computeScript(options.assets), threads) : undefined;
+  try {
+    const module = await loadKernels(shared, options.assets);
+    const limitBytes = limitOf(options.memoryBytes);
+    const memory = new LinearMemory(scratchOffset + threads * scratchBytesPerThread, shared, limitBytes);
+    const control = new Int32Array(memory.memory.buffer);
+    control[controlWords.threads] = threads;
+    control[controlWords.scratchBase] = scratchOffset;
+    control[controlWords.scratchBytes] = scratchBytesPerThread;
+    const kernels = instantiateKernels(module, memory.memory);
+    const dots = known(dotVariants[kernels.dotVariant()], 'dot product');
+    const choice = options.threads === undefined ? new ThreadTuner<Tape>(threads) : undefined;
+    const workers = await starting?.join({ module, memory: memory.memory });
+    const runner = workers
+      ? new ThreadPool({ memory: memory.memory, kernels, workers, choice })
+      : new SingleThread(kernels);
+    return new WasmBackend(memory, runner, dots);
+  } catch (error) {
+    await starting?.end();
+    throw error;
+  }
 }
 
 function limitOf(memoryBytes: number = memoryLimitBytes): number {

@@ -8,9 +8,16 @@ import type { WorkerScript } from '../../base/worker-script.ts';
 import { workerScript } from '../../base/worker-script.ts';
 import { Ticket } from '../ticket.ts';
 import { computeScript, loadKernels } from './assets.ts';
-import { controlWords, instantiateKernels, scratchBytesPerThread, scratchOffset } from './control.ts';
+import {
+  controlWords,
+  instantiateKernels,
+  type KernelExports,
+  scratchBytesPerThread,
+  scratchOffset,
+} from './control.ts';
 import { LinearMemory } from './memory.ts';
 import { SingleThread } from './single-thread.ts';
+import { StartedThreads } from './started-threads.ts';
 import { operationNumbers, TapeTemplate } from './tape.ts';
 import { newTape, type Tape, type TapeRunner, untimed } from './tape-runner.ts';
 import { ThreadPool, type ThreadPoolOptions } from './threads.ts';
@@ -51,10 +58,7 @@ async function openMachine(threads: number, options: PoolOptions | 'single' = {}
   floats.fill(1, ones / 4, ones / 4 + values);
   floats.fill(0, sums / 4, sums / 4 + values);
   const runner = shared
-    ? await ThreadPool.open({
-        ...{ module, memory: memory.memory, kernels, threads },
-        ...{ script: computeScript(undefined), ...options },
-      })
+    ? await openPool(module, memory.memory, kernels, threads, options)
     : new SingleThread(kernels);
   return {
     runner,
@@ -75,6 +79,17 @@ async function openMachine(threads: number, options: PoolOptions | 'single' = {}
     },
     clear: () => void floats.fill(0, sums / 4, sums / 4 + values),
   };
+}
+
+async function openPool(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  kernels: KernelExports,
+  threads: number,
+  { script = computeScript(undefined), ...options }: PoolOptions,
+): Promise<ThreadPool> {
+  const workers = await new StartedThreads(script, threads).join({ module, memory });
+  return new ThreadPool({ memory, kernels, workers, ...options });
 }
 
 async function run(runner: TapeRunner, ...tapes: Tape[]): Promise<void> {
@@ -255,6 +270,7 @@ describe('tapes', { skip }, () => {
   test('a thread that never comes to a barrier leaves the caller free, and its end is an error', async () => {
     const quiet = `
       import { parentPort } from 'node:worker_threads';
+      parentPort.postMessage('here');
       parentPort.once('message', ({ thread, memory }) => {
         parentPort.postMessage('ready');
         const control = new Int32Array(memory.buffer);

@@ -6,9 +6,8 @@
 import type { Ticket } from '../../backend.ts';
 import { NearfieldError } from '../../base/error.ts';
 import { canBlock, type HostWorker, nextTurn, openPulse } from '../../base/platform.ts';
-import { firstMessage, type WorkerScript } from '../../base/worker-script.ts';
 import { CallerThread } from './caller-thread.ts';
-import { type ComputeStart, controlWords, type KernelExports, ringLength } from './control.ts';
+import { controlWords, type KernelExports, ringLength } from './control.ts';
 import { type Tape, type TapeRunner, untimed } from './tape-runner.ts';
 import type { ThreadChoice } from './thread-tuner.ts';
 
@@ -28,12 +27,11 @@ interface Slot {
 }
 
 export interface ThreadPoolOptions {
-  readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
   /** The caller's own instance over this memory. */
   readonly kernels: KernelExports;
-  readonly threads: number;
-  readonly script: WorkerScript;
+  /** As `StartedThreads` gives them. */
+  readonly workers: readonly HostWorker[];
   /** How many of them compute steps of few rows; without it all do. */
   readonly choice?: ThreadChoice<Tape> | undefined;
   /** Tapes below this run on the caller's thread, where it may wait for the others; 0: none does. */
@@ -61,8 +59,8 @@ export class ThreadPool implements TapeRunner {
   #watch = 0;
   #failure: NearfieldError | undefined;
 
-  private constructor(options: ThreadPoolOptions, workers: readonly HostWorker[]) {
-    const { memory, kernels, shortUs = 16_000, patienceUs = 20_000 } = options;
+  constructor(options: ThreadPoolOptions) {
+    const { memory, kernels, workers, shortUs = 16_000, patienceUs = 20_000 } = options;
     this.#control = new Int32Array(memory.buffer);
     this.#caller = new CallerThread(kernels, patienceUs);
     this.#workers = workers;
@@ -70,34 +68,6 @@ export class ThreadPool implements TapeRunner {
     this.#computing = workers.length;
     this.#choice = options.choice;
     for (const worker of workers) worker.onError((error) => this.#fail(error));
-  }
-
-  static async open(options: ThreadPoolOptions): Promise<ThreadPool> {
-    const { module, memory, threads, script } = options;
-    const pulse = openPulse(pulseMs, () => {});
-    pulse.hold();
-    const workers: HostWorker[] = [];
-    try {
-      const started = Array.from({ length: threads }, async (_, thread) => {
-        const worker = script.spawn(`compute ${thread}`);
-        workers.push(worker);
-        const ready = firstMessage(worker);
-        worker.post({ module, memory, thread } satisfies ComputeStart);
-        await ready;
-      });
-      await Promise.all(started);
-      return new ThreadPool(options, workers);
-    } catch (cause) {
-      for (const worker of workers) void worker.terminate();
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new NearfieldError(
-        'backend',
-        `A compute thread did not start from ${script.address} (${reason}); set assets.computeWorker to where compute-worker.js lies`,
-        { cause },
-      );
-    } finally {
-      pulse.rest();
-    }
   }
 
   get threads(): number {
