@@ -33,10 +33,28 @@ test('what a row costs decides how many are verified', () => {
   assert.deepEqual(open(costs(10, 1000), costs(10, 1)).choose(tree, 63), []);
 });
 
+test('rows are free while reads take longer, and those beyond displace others', () => {
+  const streamed = new StepCosts();
+  for (let round = 0; round < 40; round++) {
+    for (const rows of [1, 4, 6, 7, 12]) streamed.observe(rows, Math.max(400, 400 + 100 * (rows - 6)));
+  }
+  const fallback = open(streamed, costs(4, 1));
+  assert.deepEqual(fallback.choose(bush(0.3, 0.2, 0.12, 0.1, 0.08, 0.06, 0.04, 0.02), 63), [1, 2, 3, 4, 5]);
+  // Its children would not be among the five.
+  const full = bush(0.3, 0.2, 0.12, 0.1, 0.08, 0.06);
+  for (const index of [1, 2, 3, 4, 5]) full.computed(index, index, []);
+  assert.deepEqual(full.frontier(), [6]);
+  assert.deepEqual(fallback.next(full), []);
+  // With room for them they would.
+  const roomy = bush(0.3, 0.2, 0.06);
+  for (const index of [1, 2]) roomy.computed(index, index, []);
+  assert.deepEqual(fallback.next(roomy), [3]);
+});
+
 test('what a pass of the draft costs decides how far it goes, and all nodes worth it go in one', () => {
-  const tree = bush(0.6, 0.3, 0.01);
+  const tree = bush(0.6, 0.3, 0.001);
   assert.deepEqual(open(costs(1000, 1), costs(10, 1)).next(tree), [1, 2]);
-  assert.deepEqual(open(costs(1000, 1), costs(700, 1)).next(tree), []);
+  assert.deepEqual(open(costs(1000, 1), costs(1500, 1)).next(tree), []);
   assert.deepEqual(open(costs(1000, 1), undefined).next(tree), []);
 });
 

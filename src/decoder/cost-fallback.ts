@@ -1,14 +1,15 @@
 /**
  * The fallback by measured costs: tokens per time are to be greatest. A tree that is expected to yield E tokens in time T
  * is the best where E − ρ · T is greatest, ρ being the rate that is reached (Dinkelbach's rule for a ratio); ρ is that of
- * the best tree by rank (`tree-plan.ts`) or the rate of late, whichever is greater. So with C the probability that a node
- * is said, from the root down, and a_r that its r-th child is said after it:
+ * the best tree by rank (`tree-plan.ts`) or the rate of late, whichever is greater. With C the probability that a node is
+ * said, from the root down, a tree is worth
  *
- *   a node is computed by the draft where   Σ_r max(0, C · a_r − ρ · t_row) > ρ · t_draft
- *   so many of the most confident nodes are verified that   Σ C − ρ · t_target(rows)   is greatest
+ *   W = max over n of   Σ C of the n most confident nodes − ρ · t_target(1 + n)
  *
- * t_row is what a row adds to a pass of the target. All nodes worth it are computed in one pass of the draft, since a row
- * more costs less there than another pass.
+ * and these n are verified. A node that the draft computes gives children of C · a_r, a_r being what the r-th child has
+ * turned out to be worth, so W is known beforehand of the tree that a pass of the draft would leave. The pass takes so many
+ * of the most confident nodes that what they add to W, less ρ · t_draft(nodes), is greatest. The price of a row is that of
+ * the last one: nothing while reads take longer than computing, and much beyond.
  */
 import type { Candidate, CandidateTree } from './candidate-tree.ts';
 import { byConfidence, type Fallback, mostConfident, type VerifiedTree } from './fallback.ts';
@@ -59,38 +60,28 @@ export class CostFallback implements Fallback {
   }
 
   next(tree: CandidateTree): readonly number[] {
-    const draft = this.#costs.draft();
-    if (!draft) return [];
+    if (!this.#costs.draft()) return [];
     const rate = this.#rate();
-    const passMs = this.#draftMs(1);
-    const draftRowMs = Math.min(draft.rowMs, passMs);
-    const rowMs = this.#rowMs();
+    const prices = this.#prices(rate);
+    const ranked = byConfidence(tree).map((index) => tree.at(index).confidence);
+    const worthNow = bestCut(ranked, prices).worth;
     const acceptance = this.#ranks.byRank;
-    let gain = rate * (draftRowMs - passMs);
-    const worth: number[] = [];
-    for (const index of tree.frontier()) {
-      const { confidence } = tree.at(index);
-      let tokens = 0;
-      for (const share of acceptance) tokens += Math.max(0, confidence * share - rate * rowMs);
-      const net = tokens - rate * draftRowMs;
-      if (net <= 0) continue;
-      gain += net;
-      worth.push(index);
+    const tips = tree.frontier().sort((a, b) => tree.at(b).confidence - tree.at(a).confidence);
+    let [best, bestCount] = [0, 0];
+    for (let count = 1; count <= Math.min(tips.length, mostRows); count++) {
+      const { confidence } = tree.at(tips[count - 1] ?? 0);
+      for (const share of acceptance) insertRanked(ranked, confidence * share);
+      const gain = bestCut(ranked, prices).worth - worthNow - rate * this.#draftMs(count);
+      if (gain > best) [best, bestCount] = [gain, count];
     }
-    return gain > 0 ? worth : [];
+    return tips.slice(0, bestCount);
   }
 
   choose(tree: CandidateTree, most: number): readonly number[] {
-    const { target } = this.#costs;
-    if (!target.isKnown) return [];
-    const rate = this.#rate();
-    let [gain, bestGain, bestSize] = [0, 0, 0];
-    for (const [place, index] of byConfidence(tree).slice(0, most).entries()) {
-      gain += tree.at(index).confidence;
-      const net = gain - rate * (target.at(place + 2) - target.at(1));
-      if (net > bestGain) [bestGain, bestSize] = [net, place + 1];
-    }
-    return mostConfident(tree, bestSize);
+    if (!this.#costs.target.isKnown) return [];
+    const ranked = byConfidence(tree).slice(0, most);
+    const confidences = ranked.map((index) => tree.at(index).confidence);
+    return mostConfident(tree, bestCut(confidences, this.#prices(this.#rate())).nodes);
   }
 
   observe({ tree, drawn, elapsedMs }: VerifiedTree): void {
@@ -111,11 +102,12 @@ export class CostFallback implements Fallback {
     return Math.max(late, this.#planned().tokensPerMs);
   }
 
-  /** What a row adds to a pass of the target about as large as the best tree. */
-  #rowMs(): number {
+  /** By number of nodes, the tokens that the time would give which they add to a pass of the target. */
+  #prices(rate: number): number[] {
     const { target } = this.#costs;
-    const { rows } = this.#planned();
-    return rows > 1 ? (target.at(rows) - target.at(1)) / (rows - 1) : target.rowMs;
+    const single = target.at(1);
+    const rows = Math.min(mostRows, target.reach);
+    return Array.from({ length: rows }, (_, nodes) => rate * (target.at(1 + nodes) - single));
   }
 
   #draftMs(rows: number): number {
@@ -129,11 +121,35 @@ export class CostFallback implements Fallback {
     this.#planAge = 0;
     this.#plan = planTree({
       acceptance: draft() ? this.#ranks.byRank : [],
-      mostRows,
+      mostRows: Math.min(mostRows, target.reach),
       mostDepth: draft() ? mostDepth : 0,
       targetMs: (rows) => target.at(rows),
       draftMs: this.#draftMs(2),
     });
     return this.#plan;
   }
+}
+
+interface Cut {
+  readonly nodes: number;
+  /** In tokens, beyond a pass without a tree. */
+  readonly worth: number;
+}
+
+/** How many of these nodes, the most confident first, are best verified. */
+function bestCut(confidences: readonly number[], prices: readonly number[]): Cut {
+  let best: Cut = { nodes: 0, worth: 0 };
+  let tokens = 0;
+  for (let nodes = 1; nodes < prices.length && nodes <= confidences.length; nodes++) {
+    tokens += confidences[nodes - 1] ?? 0;
+    const worth = tokens - (prices[nodes] ?? 0);
+    if (worth > best.worth) best = { nodes, worth };
+  }
+  return best;
+}
+
+function insertRanked(falling: number[], value: number): void {
+  let place = falling.length;
+  while (place > 0 && (falling[place - 1] ?? 0) < value) place--;
+  falling.splice(place, 0, value);
 }

@@ -11,7 +11,7 @@ export const rankCount = 6;
 /** Upper ends of the bins of stated confidence. */
 const binEnds: readonly number[] = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.92, 1];
 /** Believed by rank before anything was seen. */
-const assumed: readonly number[] = [0.6, 0.12, 0.05, 0.03, 0.02, 0.015];
+const assumed: readonly number[] = [0.75, 0.12, 0.05, 0.03, 0.02, 0.015];
 const assumedWeight = 4;
 const statedWeight = 12;
 const fading = 0.995;

@@ -24,6 +24,6 @@ test('what is earned may be spent, but is not saved up for ever', () => {
   assert.equal(account.passes, 16);
   account.settle(0, 20);
   assert.equal(account.passes, -4);
-  account.grow(64);
+  account.grow(96);
   assert.equal(account.passes, -2);
 });

@@ -6,8 +6,8 @@
  * `initialPasses + allowance · tokens` passes at most, and by what one step took longer than was foreseen.
  */
 
-const allowance = 1 / 32;
-const initialPasses = 3;
+const allowance = 1 / 48;
+const initialPasses = 6;
 /** No more than this is saved up for bad times. */
 const mostPasses = 16;
 

@@ -37,8 +37,8 @@ export interface TreeProposerOptions {
   readonly clock: () => number;
 }
 
-/** Rows that a draft which must pay is given before its speed is known, and at a time later on. */
-const [firstRows, mostRowsAtATime] = [4, 64];
+/** Rows that a draft which must pay is given before its speed is known; later on at a time, at least and at most. */
+const [firstRows, fewestRows, mostRowsAtATime] = [4, 16, 64];
 
 export class TreeProposer implements Proposer {
   readonly name: string;
@@ -199,7 +199,9 @@ export class TreeProposer implements Proposer {
   async #plant(tree: CandidateTree, signal: AbortSignal | undefined): Promise<void> {
     for (const drafter = this.#drafter; drafter?.isFollowing; ) {
       const most = this.#affordableRows();
-      if (most === 0) return;
+      // Row by row, a draft that has fallen behind would cost what a try could be made with, and never catch up.
+      const { isKnown, reach } = drafter.timeline.costs;
+      if (most < Math.min(drafter.behind, isKnown ? Math.min(fewestRows, reach) : 1)) return;
       if (await drafter.plant(tree, most, { signal, isIdle: false })) {
         this.#branch(tree, 0);
         return;
@@ -212,7 +214,9 @@ export class TreeProposer implements Proposer {
     const drafter = this.#activeDrafter;
     if (!drafter || tree.root.row < 0) return false;
     const indices = this.#fallback.next(tree);
-    if (indices.length === 0 || this.#budgetMs() < drafter.timeline.costs.at(indices.length)) return false;
+    if (indices.length === 0 || this.#draftBudgetMs() < drafter.timeline.costs.at(indices.length)) {
+      return false;
+    }
     const isComputed = await drafter.compute(indices, { signal, isIdle: false });
     if (isComputed) for (const index of indices) this.#branch(tree, index);
     return isComputed;
@@ -238,17 +242,28 @@ export class TreeProposer implements Proposer {
     return this.#account.passes * this.#targetCosts.at(1) - spent;
   }
 
+  /** The same, less what verifying one node takes: without it the draft would have computed for nothing. */
+  #draftBudgetMs(): number {
+    return this.#budgetMs() - this.#extraMs(1);
+  }
+
+  /** What so many nodes add to a pass of the target. */
+  #extraMs(nodes: number): number {
+    return this.#targetCosts.at(1 + nodes) - this.#targetCosts.at(1);
+  }
+
   #affordableNodes(): number {
     if (!this.#account) return Number.POSITIVE_INFINITY;
-    const { rowMs } = this.#targetCosts;
-    if (!this.#targetCosts.isKnown) return 0;
-    return Math.max(0, Math.floor(this.#budgetMs() / Math.max(rowMs, 1e-9)));
+    const budgetMs = this.#targetCosts.isKnown ? this.#budgetMs() : 0;
+    let nodes = 0;
+    while (nodes < mostRowsAtATime && budgetMs > 0 && this.#extraMs(nodes + 1) <= budgetMs) nodes++;
+    return nodes;
   }
 
   #affordableRows(): number {
     const costs = this.#drafter?.timeline.costs;
     if (!this.#account || !costs) return Number.POSITIVE_INFINITY;
-    return this.#targetCosts.isKnown ? rowsWithin(costs, this.#budgetMs()) : 0;
+    return this.#targetCosts.isKnown ? rowsWithin(costs, this.#draftBudgetMs()) : 0;
   }
 }
 
@@ -257,7 +272,7 @@ function rowsWithin(costs: StepCosts, ms: number): number {
   if (ms <= costs.at(1)) return 0;
   if (!costs.isKnown) return firstRows;
   const more = (ms - costs.at(1)) / Math.max(costs.rowMs, 1e-9);
-  return Math.min(mostRowsAtATime, 1 + Math.floor(more));
+  return Math.min(mostRowsAtATime, costs.reach, 1 + Math.floor(more));
 }
 
 const lastOf = (tokens: readonly number[]): number => known(tokens.at(-1), 'last token');
