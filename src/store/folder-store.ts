@@ -184,6 +184,7 @@ export function openDescriptor(place: Extract<ThreadPlace, { readonly descriptor
   };
   return {
     readsAtATime,
+    stamp: () => stampOf(files, descriptor),
     readInto: async (offset, target) => {
       try {
         for (let done = 0; done < target.byteLength; ) {
@@ -205,6 +206,18 @@ export function openDescriptor(place: Extract<ThreadPlace, { readonly descriptor
       }
     },
   };
+}
+
+/** Clocks of file systems go by ticks: what changed a moment ago may change again without being told from it. */
+const settledMs = 2000;
+
+function stampOf(files: typeof import('node:fs'), descriptor: number): string | undefined {
+  try {
+    const { size, mtimeNs, ctimeNs, ctimeMs } = files.fstatSync(descriptor, { bigint: true });
+    return Math.abs(Date.now() - Number(ctimeMs)) < settledMs ? undefined : `${size} ${mtimeNs} ${ctimeNs}`;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Of a read: the file system wants another alignment. */

@@ -137,6 +137,7 @@ class PrivateFile implements StoredFile {
   #access: SyncHandle | undefined;
   readonly #blob: Blob;
   #closed = false;
+  #replaced = 0;
 
   private constructor(name: string, handle: FileHandle, access: SyncHandle | undefined, blob: Blob) {
     this.name = name;
@@ -166,8 +167,14 @@ class PrivateFile implements StoredFile {
     throw new NearfieldError('bad-file', `${this.name} ends at byte ${offset + byteCount}; it has been cut`);
   }
 
+  /** While a handle is open, nobody else can write. */
+  stamp(): string | undefined {
+    return this.#access && `${this.#replaced}`;
+  }
+
   /** Who writes must be alone with the file. */
   async replace(offset: number, bytes: Uint8Array): Promise<void> {
+    this.#replaced++;
     this.#access?.close();
     this.#access = undefined;
     try {

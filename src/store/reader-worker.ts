@@ -2,16 +2,18 @@
  * The reading thread's script: serves one file. Reads are begun in the order they come, some at a time; what replaces bytes
  * has its turn alone.
  */
-import { checksum } from '../base/checksum.ts';
 import { type ErrorCode, NearfieldError } from '../base/error.ts';
 import { workerPort } from '../base/platform.ts';
 import type { StoredFile, ThreadPlace } from '../store.ts';
 import { openDescriptor } from './folder-store.ts';
 import { openPrivateFile } from './private-store.ts';
+import { RememberedSums } from './remembered-sums.ts';
 
 export interface ThreadFile extends Pick<StoredFile, 'readInto' | 'replace'> {
   /** How many reads may be under way. */
   readonly readsAtATime: number;
+  /** Another after every change of the file, by whomever; undefined where that cannot be told. */
+  stamp(): string | undefined;
 }
 
 export type ReaderRequest =
@@ -32,7 +34,7 @@ type Call = Exclude<ReaderRequest, { readonly place: ThreadPlace }>;
 
 const port = workerPort();
 const nowMs = (): number => performance.timeOrigin + performance.now();
-const sums = new Uint32Array(2);
+const remembered = new RememberedSums();
 const served: { file: ThreadFile | undefined; underWay: number; isReplacing: boolean } = {
   file: undefined,
   underWay: 0,
@@ -71,13 +73,14 @@ function goOn(): void {
 async function serve(request: Call): Promise<void> {
   const startMs = nowMs();
   let error: ReaderAnswer['error'];
+  let sums: ReaderAnswer['sums'] = [0, 0];
   let endMs = startMs;
   try {
     if (!served.file) throw new NearfieldError('internal', 'No file was handed over');
     if ('target' in request) {
       await served.file.readInto(request.offset, request.target);
       endMs = nowMs();
-      checksum(request.target, sums, 0);
+      sums = remembered.of(request.offset, request.target, served.file.stamp());
     } else {
       await served.file.replace(request.offset, request.bytes);
       endMs = nowMs();
@@ -88,7 +91,7 @@ async function serve(request: Call): Promise<void> {
   }
   served.underWay--;
   served.isReplacing = false;
-  const answer = { call: request.call, sums: [sums[0] ?? 0, sums[1] ?? 0] as const, startMs, endMs };
+  const answer = { call: request.call, sums, startMs, endMs };
   port.post((error ? { ...answer, error } : answer) satisfies ReaderAnswer);
   goOn();
 }

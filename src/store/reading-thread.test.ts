@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, truncate } from 'node:fs/promises';
+import { mkdtemp, open, rm, truncate, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -105,4 +105,27 @@ test('a script that is not there is named', async (t) => {
     code: 'backend',
     message: /exist\.js.*assets\.readerWorker/,
   });
+});
+
+test('a piece that was read before is checked anew when the file has changed', async (t) => {
+  const { file, path } = await openFile(t);
+  const past = new Date(Date.now() - 60_000);
+  await utimes(path, past, past);
+  // The time of the last change of any kind cannot be set: it has to pass.
+  await new Promise((resolve) => setTimeout(resolve, 2100));
+  const thread = await ReadingThread.open(file, undefined);
+  const target = new Uint8Array(new SharedArrayBuffer(length));
+  const sums = async () => [...(await thread.read(0, target)).sums];
+  for (let round = 0; round < 2; round++) assert.deepEqual(await sums(), sumsOf(content));
+  const other = content.slice();
+  other[70_001] = 99;
+  const handle = await open(path, 'r+');
+  await handle.write(Uint8Array.of(99), 0, 1, 70_001);
+  // As if it had been written when the file was.
+  await handle.utimes(past, past);
+  await handle.close();
+  for (let round = 0; round < 2; round++) assert.deepEqual(await sums(), sumsOf(other));
+  await thread.replace(70_001, content.subarray(70_001, 70_002));
+  for (let round = 0; round < 2; round++) assert.deepEqual(await sums(), sumsOf(content));
+  await thread.close();
 });
