@@ -74,6 +74,8 @@ export interface DraftModel {
   /** Rows that one of its sequences can hold; decoding beyond them goes on without the draft. */
   readonly contextLength: number;
   openSequence(): Sequence;
+  /** Gives back memory that none of its sequences has. */
+  trim?(): void;
 }
 
 /** When the draft stops and the target verifies. */

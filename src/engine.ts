@@ -90,8 +90,8 @@ export interface LoadOptions {
   readonly fallback?: FallbackName;
   /**
    * Bytes for weights, cache and activations together, a draft's included. A model that needs more is run with some of its
-   * layers streamed from disk, pass after pass; where not even one layer at a time fits, loading is refused. It holds for
-   * this engine as long as it is open.
+   * layers streamed from disk, pass after pass; where not even one layer at a time fits, loading is refused. No more is held
+   * than it says until `Engine.changeMemoryBudget`.
    */
   readonly memoryBudget?: number;
   /**
@@ -313,6 +313,12 @@ export interface Engine extends AsyncDisposable, Disposable {
   /** Messages through the model's chat template, or a plain one where it has none. */
   render(messages: readonly ChatMessage[]): Promise<string>;
   memory(): Promise<MemoryReport>;
+  /**
+   * Another `memoryBudget`, generations under way or not. Layers that were resident stay so. Rejects with `out-of-budget`
+   * where more is held than it allows, and leaves the one before; a generation that finds no room for its cache later gives
+   * up its draft, and else ends with that error.
+   */
+  changeMemoryBudget(bytes: number): Promise<void>;
   /** Undefined where all weights are in memory. */
   streaming(): Promise<StreamingReport | undefined>;
   close(): Promise<void>;

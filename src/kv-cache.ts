@@ -80,6 +80,8 @@ export interface KvCache {
   readonly heldBytes: number;
   readonly pageBytes: number;
   openSequence(): Sequence;
+  /** Gives back pages that no sequence has; otherwise some are kept for the next that needs one. */
+  trim(): void;
   /**
    * A new sequence that begins with the first `length` committed rows of `source`. Whole pages are shared, read-only for
    * both; the rows of the last, partial page are copied by the returned moves (fewer than a page's).

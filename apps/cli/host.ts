@@ -12,6 +12,8 @@ export interface Host {
   onInterrupt(listener: () => boolean): Disposable;
   readonly isInputTerminal: boolean;
   readonly isOutputTerminal: boolean;
+  /** Of the terminal that the result goes to. */
+  readonly outputColumns: number;
 }
 
 export interface ProcessHost extends Host {
@@ -52,6 +54,9 @@ export function openProcessHost(): ProcessHost {
     },
     isInputTerminal: process.stdin.isTTY === true,
     isOutputTerminal: stdout.isTTY === true,
+    get outputColumns() {
+      return stdout.columns ?? 80;
+    },
     async write(text) {
       if (stop.signal.aborted && interruptedCode === exitCodes.success) return;
       if (stdout.write(text)) return;

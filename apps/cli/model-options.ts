@@ -40,6 +40,7 @@ export interface DecoderFlags {
   readonly priority: Priority;
   /** False after `--no-idle-drafting`. */
   readonly idleDrafting: boolean;
+  readonly provisional?: boolean;
   readonly trace?: string;
 }
 
@@ -101,6 +102,10 @@ export function addDecoderOptions(command: Command): Command {
         .default('throughput'),
     )
     .option('--no-idle-drafting', 'let the draft rest while layers of the model are read from disk')
+    .option(
+      '--provisional',
+      'on a terminal: show, dim, what will probably follow while the model verifies it',
+    )
     .option('--trace <file>', 'write what ran when, for chrome://tracing or ui.perfetto.dev');
 }
 
@@ -150,8 +155,12 @@ export async function loadModel(
 }
 
 /** What shapes a generation's speed, in the library's words. */
-export function decoderOptionsOf({ decoder, fallback, idleDrafting }: DecoderFlags): GenerateOptions {
-  return { decoder, fallback, idleDrafting };
+export function decoderOptionsOf(
+  { decoder, fallback, idleDrafting, provisional, json }: DecoderFlags & ModelFlags,
+  host: Host,
+): GenerateOptions {
+  const shows = provisional === true && host.isOutputTerminal && !json;
+  return { decoder, fallback, idleDrafting, ...(shows ? { provisional: true } : {}) };
 }
 
 /** The flags in the library's words. */

@@ -182,9 +182,26 @@ test('under a memory budget the text is the same; what was read is told and trac
   assert.ok(weightsBytes + kvCacheBytes + arenaBytes <= 6 * 2 ** 20);
   const { programs, lanes } = await readTrace(path);
   assert.ok(programs.some(({ tid, name }) => lanes.get(tid) === 'read' && name.startsWith('layer 0')));
+  assert.ok(
+    programs.some(({ tid, name }) => lanes.get(tid) === 'repack' && name === 'layer 0'),
+    'packed',
+  );
   assert.equal((await readdir(folder.path('cache'))).length, 1);
   const { remarks } = await call(['run', ...greedy, ...budget, '--verbose']);
   assert.match(remarks, /streamed .* MiB in \d+ passes/);
+});
+
+test('two processes that pack and read the same layers at the same time both say the text', async () => {
+  await using folder = await temporaryFolder();
+  const { tokens } = await run(...greedy);
+  const budget = ['--memory-budget', '6MiB', '--context', '128', '--cache-folder', folder.path('cache')];
+  for (const { tokens: said, streaming } of await Promise.all(
+    [1, 2, 3].map(() => run(...greedy, ...budget)),
+  )) {
+    assert.deepEqual(said, tokens);
+    assert.equal(streaming?.repairedBlocks, 0);
+  }
+  assert.equal((await readdir(folder.path('cache'))).length, 1);
 });
 
 test('a draft with another vocabulary is refused in one line', async () => {

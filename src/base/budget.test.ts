@@ -37,6 +37,23 @@ test('a refusal names the purpose, the lack, the holders and the budget that wou
   assert.doesNotThrow(() => openBudget(115343360).reserve(115343360, 'everything'));
 });
 
+test('a limit may be changed, but not below what is held', () => {
+  const budget = openBudget(100 * MiB);
+  const weights = budget.reserve(60 * MiB, 'weights');
+  assert.throws(() => budget.change(59 * MiB), {
+    code: 'out-of-budget',
+    message:
+      /^A memory budget of 59\.0 MiB is too small .* 60\.0 MiB\); 62914560 bytes \(60\.0 MiB\) would do/,
+  });
+  assert.equal(budget.limitBytes, 100 * MiB);
+  budget.change(60 * MiB);
+  assert.throws(() => budget.reserve(1, 'cache'), { code: 'out-of-budget' });
+  budget.change(61 * MiB);
+  budget.reserve(MiB, 'cache');
+  weights.release();
+  assert.throws(() => budget.change(-1), { code: 'bad-argument' });
+});
+
 test('without a limit nothing is refused and everything is counted', () => {
   const budget = openBudget();
   budget.reserve(2 ** 50, 'weights');

@@ -6,6 +6,8 @@ export interface Budget {
   /** Infinity for none. */
   readonly limitBytes: number;
   readonly reservedBytes: number;
+  /** Another limit from now on. Throws `out-of-budget` where more is reserved, and keeps the one it had. */
+  change(limitBytes: number): void;
   /**
    * Throws `out-of-budget` naming `purpose`, what it needs, by how much that is too much, and the smallest budget that
    * would do; `remedy` is what the caller knows besides ("a context of 2048 rows would fit").
@@ -23,14 +25,17 @@ export interface Reservation {
 
 /** A budget of `limitBytes`; Infinity refuses nothing and still counts. */
 export function openBudget(limitBytes: number = Number.POSITIVE_INFINITY): Budget {
-  if (!(limitBytes >= 0)) {
-    throw new NearfieldError('bad-argument', `A memory budget is a number of bytes, not ${limitBytes}`);
-  }
+  expectBytes(limitBytes);
   return new CountedBudget(limitBytes);
 }
 
+function expectBytes(limitBytes: number): void {
+  if (limitBytes >= 0) return;
+  throw new NearfieldError('bad-argument', `A memory budget is a number of bytes, not ${limitBytes}`);
+}
+
 class CountedBudget implements Budget {
-  readonly limitBytes: number;
+  limitBytes: number;
   /** Bytes by purpose, in order of first use. */
   readonly #held = new Map<string, number>();
 
@@ -42,6 +47,19 @@ class CountedBudget implements Budget {
     let sum = 0;
     for (const bytes of this.#held.values()) sum += bytes;
     return sum;
+  }
+
+  change(limitBytes: number): void {
+    expectBytes(limitBytes);
+    const held = this.reservedBytes;
+    if (held > limitBytes) {
+      throw new NearfieldError(
+        'out-of-budget',
+        `A memory budget of ${printBytes(limitBytes)} is too small for what is held${this.#inUse()}; ` +
+          `${held} bytes (${printBytes(held)}) would do, or load the model again`,
+      );
+    }
+    this.limitBytes = limitBytes;
   }
 
   reserve(bytes: number, purpose: string, remedy?: string): Reservation {
@@ -73,14 +91,17 @@ class CountedBudget implements Budget {
     else this.#held.set(purpose, sum);
   }
 
-  #refuse(bytes: number, left: number, purpose: string, remedy: string | undefined): never {
+  #inUse(): string {
     const holders = [...this.#held].map(([name, held]) => `${name} ${printBytes(held)}`);
-    const inUse = holders.length > 0 ? ` (in use: ${holders.join(', ')})` : '';
+    return holders.length > 0 ? ` (in use: ${holders.join(', ')})` : '';
+  }
+
+  #refuse(bytes: number, left: number, purpose: string, remedy: string | undefined): never {
     const enough = this.reservedBytes + bytes;
     throw new NearfieldError(
       'out-of-budget',
       `No room for ${purpose}: it needs ${printBytes(bytes)}, but ${printBytes(left)} of the memory budget of ` +
-        `${printBytes(this.limitBytes)} is left${inUse}, ${printBytes(bytes - left)} too little; ` +
+        `${printBytes(this.limitBytes)} is left${this.#inUse()}, ${printBytes(bytes - left)} too little; ` +
         `a budget of ${enough} bytes (${printBytes(enough)}) would do${remedy ? `, or ${remedy}` : ''}`,
     );
   }

@@ -141,6 +141,7 @@ export class DraftTimeline {
     this.#sequence?.close();
     this.#sequence = undefined;
     this.#ids.length = 0;
+    this.#model.trim?.();
   }
 
   #open(): Sequence {

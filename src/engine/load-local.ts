@@ -123,7 +123,7 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
         `The memory budget leaves room for a context of ${contextLength} rows; state one to have another`,
       );
     return new LocalEngine({
-      ...{ tokenizer, chat, cache, executor, weights, contextLength, draft, recovery },
+      ...{ tokenizer, chat, cache, executor, weights, budget, contextLength, draft, recovery },
       ...{ decoder: options.decoder, fallback: options.fallback },
       threads: () => backend.threads,
       // Pages are bytes in the backend's own layout, so a snapshot fits this backend and this model only.

@@ -5,7 +5,7 @@ import type { Engine, EngineDescription, MemoryReport, Session, StreamingReport 
 import type { PlanExecutor } from '../executor.ts';
 import type { KvCache } from '../kv-cache.ts';
 import type { Tokenizer } from '../tokenizer.ts';
-import type { Weights } from '../weights.ts';
+import type { Budget, Weights } from '../weights.ts';
 import type { Chat, ChatMessage } from './chat.ts';
 import type { DraftParts } from './load-draft.ts';
 import { LocalSession } from './local-session.ts';
@@ -20,6 +20,7 @@ export interface EngineParts {
   readonly cache: KvCache;
   readonly executor: PlanExecutor;
   readonly weights: Weights;
+  readonly budget: Budget;
   readonly contextLength: number;
   /** That compute a token at present. */
   threads(): number;
@@ -88,6 +89,13 @@ export class LocalEngine implements Engine {
       kvCacheBytes: cache.heldBytes + (draft?.cache.heldBytes ?? 0),
       arenaBytes: executor.arenaBytes + (draft?.executor.arenaBytes ?? 0),
     };
+  }
+
+  async changeMemoryBudget(bytes: number): Promise<void> {
+    const { budget, cache, draft } = this.#open();
+    cache.trim();
+    draft?.cache.trim();
+    budget.change(bytes);
   }
 
   async streaming(): Promise<StreamingReport | undefined> {

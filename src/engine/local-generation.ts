@@ -237,9 +237,16 @@ export class LocalGeneration implements Generation {
     this.#hold.follow(promptTokens);
     try {
       if (totalRows > 0) onPrompt?.({ doneRows: 0, totalRows });
-      await computeChain(this.#hold.executor, sequence, fresh, {
-        ...(signal ? { signal } : {}),
-        ...(onPrompt ? { onProgress: (doneRows) => onPrompt({ doneRows, totalRows }) } : {}),
+      const compute = () =>
+        computeChain(this.#hold.executor, sequence, fresh, {
+          ...(signal ? { signal } : {}),
+          ...(onPrompt ? { onProgress: (doneRows) => onPrompt({ doneRows, totalRows }) } : {}),
+        });
+      await compute().catch((error: unknown) => {
+        // Nothing is computed then; the draft's memory may be enough.
+        const lacksMemory = error instanceof NearfieldError && error.code === 'out-of-budget';
+        if (!lacksMemory || !this.#hold.openProposer(this.#options).relinquish?.()) throw error;
+        return compute();
       });
       length = promptTokens.length;
     } catch (error) {

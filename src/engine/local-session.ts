@@ -149,6 +149,7 @@ export class LocalSession implements Session {
         executor,
         contextLength: draft.contextLength,
         openSequence: () => draft.cache.openSequence(),
+        trim: () => draft.cache.trim(),
       };
     const proposer = openProposer(decoder, { draft: model, fallback });
     this.#proposer?.proposer.close?.();

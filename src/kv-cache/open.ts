@@ -57,6 +57,10 @@ class PagedCache implements KvCache {
     return new PagedSequence(this.#pool, this.contextLength, [], 0);
   }
 
+  trim(): void {
+    this.#pool.trim();
+  }
+
   share(source: Sequence, length: number): { sequence: Sequence; moves: readonly CacheMoveRow[] } {
     const own = this.#own(source);
     if (!Number.isInteger(length) || length < 0 || length > own.committed) {

@@ -113,6 +113,11 @@ export class PagePool {
     if (own.slab.heldPages === 0 && this.#free.length > this.#pagesPerSlab) this.#releaseSlab(own.slab);
   }
 
+  /** Frees what nobody holds. */
+  trim(): void {
+    for (const slab of this.#slabs) if (slab.heldPages === 0) this.#releaseSlab(slab);
+  }
+
   /** Frees everything, held or not; pages may still be dropped afterwards. */
   close(): void {
     this.#closed = true;

@@ -17,6 +17,7 @@ import {
   type SidecarLayout,
   sidecarLayout,
 } from './sidecar-layout.ts';
+import type { StreamEvent } from './stream-traffic.ts';
 import type { StreamUnit } from './stream-units.ts';
 
 export interface SidecarOptions {
@@ -33,6 +34,7 @@ export interface SidecarOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told bytes of the model's file as they are packed. */
   readonly onRead?: ((byteCount: number) => void) | undefined;
+  readonly onTrace?: ((event: StreamEvent) => void) | undefined;
 }
 
 export interface BlockRead {
@@ -166,7 +168,7 @@ export class Sidecar {
 
 /** Packs image after image; one block is written while the next is read back and summed. */
 async function writeImages(
-  { units, checkpoint, backend, placeFor, signal, onRead }: SidecarOptions,
+  { units, checkpoint, backend, placeFor, signal, onRead, onTrace }: SidecarOptions,
   layout: SidecarLayout,
   draft: StoredDraft,
 ): Promise<BlockSums> {
@@ -176,7 +178,9 @@ async function writeImages(
   try {
     for (const [index, unit] of units.entries()) {
       const place = placeFor(index);
+      const startMs = performance.now();
       await packUnit(unit, place, backend, checkpoint, signal, onRead);
+      onTrace?.({ lane: 'repack', name: unit.name, startMs, durationMs: performance.now() - startMs });
       for (const block of known(layout.blocks[index], 'blocks of an image')) {
         throwIfAborted(signal);
         const bytes = buffers[block.index % 2 === 0 ? 0 : 1].subarray(0, block.byteLength);

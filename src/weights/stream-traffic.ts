@@ -14,7 +14,7 @@ export interface StreamTraffic {
   readonly rowGroupsRead: number;
 }
 
-/** A read, or packing that mends one, for traces. */
+/** A read, or packing that makes or mends what is read, for traces. */
 export interface StreamEvent {
   readonly lane: 'read' | 'repack';
   readonly name: string;

@@ -181,7 +181,7 @@ async function openSidecar(
   try {
     const { sidecar, made } = await Sidecar.openOrMake({
       ...{ store: options.store, name: options.sidecarName, units, checkpoint, backend, signal },
-      readerScript: options.readerScript,
+      ...{ readerScript: options.readerScript, onTrace: options.onTrace },
       placeFor: (unit) => places.of(unit),
       onRead: (byteCount) => progress.add(byteCount),
     });

@@ -16,6 +16,7 @@ import {
 } from '../model-options.ts';
 import { bundledModelPath } from '../package-files.ts';
 import { openProgressBar } from '../progress-bar.ts';
+import { openShownText } from '../shown-text.ts';
 
 interface ChatFlags extends ModelFlags, DecoderFlags, GenerationFlags {
   readonly system?: string;
@@ -150,17 +151,14 @@ class Talk {
     const bar = openProgressBar();
     const options: GenerateOptions = {
       ...generateOptionsOf(this.#flags),
-      ...decoderOptionsOf(this.#flags),
+      ...decoderOptionsOf(this.#flags, host),
       signal,
       onPrompt: ({ doneRows, totalRows }) =>
         bar.update('reading', doneRows, totalRows, `${totalRows} tokens`),
     };
     try {
       const generation = this.#session.generate(this.#conversation.messages, options);
-      for await (const { text } of generation) {
-        bar.clear();
-        if (!this.#flags.json) await host.write(text);
-      }
+      if (!this.#flags.json) await openShownText(host).addAll(generation, () => bar.clear());
       const { text, tokens, finish, timings } = await generation.result();
       const line = this.#flags.json
         ? JSON.stringify({ role: 'assistant', content: text, tokens, finish, timings })

@@ -17,6 +17,7 @@ import { bundledModelPath } from '../package-files.ts';
 import { peakResidentBytes } from '../process-memory.ts';
 import { openProgressBar } from '../progress-bar.ts';
 import { bundledPrompt, type PromptFlags, readPrompt } from '../prompt-source.ts';
+import { openShownText } from '../shown-text.ts';
 import { decoderReport, speculationLines, streamingLine } from '../speculation-report.ts';
 import { expectWritable, readFileIfPresent, writeWholeFile } from '../whole-file.ts';
 
@@ -72,7 +73,7 @@ async function run(model: string | undefined, flags: RunFlags, host: Host): Prom
   const bar = openProgressBar();
   const generation = session.generate(prompt, {
     ...generateOptionsOf(flags),
-    ...decoderOptionsOf(flags),
+    ...decoderOptionsOf(flags, host),
     signal: host.signal,
     ...(flags.logprobs === undefined ? {} : { logprobs: flags.logprobs }),
     onPrompt: ({ doneRows, totalRows }) => bar.update('reading', doneRows, totalRows, `${totalRows} tokens`),
@@ -115,18 +116,10 @@ async function stream(
   beforeText: () => void,
   prompt: string,
 ): Promise<readonly (readonly TokenLogprob[])[]> {
-  let last = '';
-  const write = async (text: string): Promise<void> => {
-    if (text === '') return;
-    last = text;
-    await host.write(text);
-  };
-  if (prompt !== '') await write(`\x1b[2m${prompt}\x1b[22m`);
-  for await (const { text } of generation) {
-    beforeText();
-    await write(text);
-  }
-  if (!last.endsWith('\n')) await host.write('\n');
+  const shown = openShownText(host);
+  if (prompt !== '') await shown.add(prompt, { isDim: true });
+  await shown.addAll(generation, beforeText);
+  if (!shown.endsLine) await host.write('\n');
   return [];
 }
 

@@ -40,6 +40,7 @@ export function engineHandlers(loadEngine: LoadEngine): Omit<CallHandlers, keyof
     detokenize: ({ ids, options }) => engine().detokenize(ids, options),
     render: ({ messages }) => engine().render(messages),
     memory: () => engine().memory(),
+    changeMemoryBudget: ({ bytes }) => engine().changeMemoryBudget(bytes),
     streaming: () => engine().streaming(),
     openSession: async () => adopt(await engine().session()),
     restore: async ({ bytes }) => adopt(await engine().restore(bytes)),

@@ -75,6 +75,7 @@ export interface EngineCalls extends LookCalls {
   detokenize: Call<{ ids: readonly number[]; options: TextOptions<'detokenize'> }, string>;
   render: Call<{ messages: readonly ChatMessage[] }, string>;
   memory: Call<undefined, MemoryReport>;
+  changeMemoryBudget: Call<{ readonly bytes: number }, void>;
   streaming: Call<undefined, StreamingReport | undefined>;
   openSession: Call<undefined, SessionHandle>;
   restore: Call<{ bytes: Uint8Array }, SessionHandle>;

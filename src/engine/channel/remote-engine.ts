@@ -80,6 +80,10 @@ class RemoteEngine implements Engine {
     return this.#client.call('memory', undefined).answer;
   }
 
+  changeMemoryBudget(bytes: number): Promise<void> {
+    return this.#client.call('changeMemoryBudget', { bytes }).answer;
+  }
+
   streaming(): Promise<StreamingReport | undefined> {
     return this.#client.call('streaming', undefined).answer;
   }
