@@ -30,6 +30,8 @@ const mostDepth = 16;
 const planEvery = 16;
 /** Until they are measured: a pass of the draft, of a pass of the target. */
 const assumedDraftShare = 1 / 8;
+/** Verifications without a tree after which a node is tried: what was measured in a bad moment would stand for ever. */
+const tryEvery = 24;
 /** How fast the rate of late forgets, per verification. */
 const fading = 0.95;
 
@@ -41,6 +43,7 @@ export class CostFallback implements Fallback {
   #planAge = 0;
   #lateTokens = 0;
   #lateMs = 0;
+  #sinceTree = 0;
 
   constructor(costs: CostFallbackOptions) {
     this.#costs = costs;
@@ -50,7 +53,7 @@ export class CostFallback implements Fallback {
   wantsDraft(): boolean {
     if (!this.#costs.target.isKnown) return false;
     const plan = this.#planned();
-    if (plan.depth > 0) return true;
+    if (plan.depth > 0 || this.#isTrying) return true;
     this.#ranks.leave();
     return false;
   }
@@ -81,11 +84,13 @@ export class CostFallback implements Fallback {
     if (!this.#costs.target.isKnown) return [];
     const ranked = byConfidence(tree).slice(0, most);
     const confidences = ranked.map((index) => tree.at(index).confidence);
-    return mostConfident(tree, bestCut(confidences, this.#prices(this.#rate())).nodes);
+    const { nodes } = bestCut(confidences, this.#prices(this.#rate()));
+    return mostConfident(tree, Math.max(nodes, this.#isTrying ? Math.min(1, ranked.length) : 0));
   }
 
-  observe({ tree, drawn, elapsedMs }: VerifiedTree): void {
+  observe({ tree, chosen, drawn, elapsedMs }: VerifiedTree): void {
     this.#planAge++;
+    this.#sinceTree = chosen.length > 0 ? 0 : this.#sinceTree + 1;
     this.#lateTokens = this.#lateTokens * fading + drawn.length;
     this.#lateMs = this.#lateMs * fading + elapsedMs;
     let node = 0;
@@ -94,6 +99,10 @@ export class CostFallback implements Fallback {
       node = tree.child(node, token);
       if (node < 0) return;
     }
+  }
+
+  get #isTrying(): boolean {
+    return this.#sinceTree >= tryEvery;
   }
 
   /** Tokens per millisecond. */
