@@ -1,4 +1,5 @@
 /** How far a model's predictions lie from those of another file of the same model. */
+import { known } from '../../src/base/error.ts';
 
 export interface Divergence {
   /** Mean over the rows of KL(other ‖ this), in nats, and its standard error. */
@@ -10,9 +11,40 @@ export interface Divergence {
 
 type Logits = Float32Array | Float64Array;
 
+/** What a row of logits predicts, kept to compare others with it. */
+export class Prediction {
+  readonly mostLikely: number;
+  /** Rounded to float32, so that their sum is not quite 1. */
+  readonly #probabilities: Float32Array;
+  #sum = 0;
+  /** Σ p log p. */
+  #negativeEntropy = 0;
+
+  constructor(logits: Logits) {
+    const shift = logSumExp(logits);
+    this.mostLikely = indexOfLargest(logits);
+    this.#probabilities = new Float32Array(logits.length);
+    for (let id = 0; id < logits.length; id++) {
+      const logarithm = (logits[id] ?? 0) - shift;
+      this.#probabilities[id] = Math.exp(logarithm);
+      const probability = this.#probabilities[id] ?? 0;
+      this.#sum += probability;
+      this.#negativeEntropy += probability * logarithm;
+    }
+  }
+
+  /** Σ p (log p − log q), in nats, q the distribution that `guess` stands for. */
+  divergenceTo(guess: Logits): number {
+    let products = 0;
+    for (let id = 0; id < guess.length; id++) products += (this.#probabilities[id] ?? 0) * (guess[id] ?? 0);
+    // Rounding may leave a little less than nothing.
+    return Math.max(0, this.#negativeEntropy - products + this.#sum * logSumExp(guess));
+  }
+}
+
 /** Of one window after the other: first the other file's rows, then this one's, in the same order. */
 export class DivergenceMeter {
-  readonly #kept: Logits[] = [];
+  readonly #kept: Prediction[] = [];
   /** Of the row that `add` takes next. */
   #next = 0;
   #rows = 0;
@@ -26,19 +58,19 @@ export class DivergenceMeter {
     this.#next = 0;
   }
 
-  /** A row of the other file; copied. */
-  keep(logits: Logits): void {
-    this.#kept.push(logits.slice());
+  /** A row of the other file. */
+  keep(prediction: Prediction): void {
+    this.#kept.push(prediction);
   }
 
   /** The same row of this file. */
   add(logits: Logits): void {
-    const other = this.#kept[this.#next++] ?? new Float32Array();
-    const kl = klDivergence(other, logits);
+    const other = known(this.#kept[this.#next++], 'row of the other file');
+    const kl = other.divergenceTo(logits);
     this.#rows++;
     this.#sum += kl;
     this.#sumOfSquares += kl * kl;
-    if (indexOfLargest(other) === indexOfLargest(logits)) this.#agreements++;
+    if (other.mostLikely === indexOfLargest(logits)) this.#agreements++;
   }
 
   result(): Divergence {
@@ -52,16 +84,9 @@ export class DivergenceMeter {
   }
 }
 
-/** Σ p (log p − log q) of the distributions that two rows of logits stand for. */
+/** Of the distributions that two rows of logits stand for. */
 export function klDivergence(truth: Logits, guess: Logits): number {
-  const [trueShift, guessShift] = [logSumExp(truth), logSumExp(guess)];
-  let sum = 0;
-  for (let id = 0; id < truth.length; id++) {
-    const logTruth = (truth[id] ?? 0) - trueShift;
-    sum += Math.exp(logTruth) * (logTruth - ((guess[id] ?? 0) - guessShift));
-  }
-  // Rounding may leave a little less than nothing.
-  return Math.max(0, sum);
+  return new Prediction(truth).divergenceTo(guess);
 }
 
 function logSumExp(logits: Logits): number {

@@ -66,7 +66,8 @@ test('a model is calibrated, quantized with that, and compared with what it was'
   assert.ok(against.topAgreement > 0.75 && against.topAgreement < 1);
   assert.ok(Math.abs(perplexity / against.perplexity - 1) < 0.2);
   const itself = await compare(fable);
-  assert.deepEqual([itself.against.meanKl, itself.against.topAgreement], [0, 1]);
+  assert.ok(itself.against.meanKl < 1e-12, `${itself.against.meanKl}`);
+  assert.equal(itself.against.topAgreement, 1);
   assert.equal(itself.perplexity, itself.against.perplexity);
 });
 

@@ -1,6 +1,7 @@
 /** The GGUF container: one file, or a split model whose files each have a header. */
 import { NearfieldError } from '../base/error.ts';
 import type { ByteSource, CheckpointFiles, Container, TensorEntry } from '../checkpoint.ts';
+import { stackExperts } from './gguf-experts.ts';
 import { type GgufHeader, ggufMagic, readGgufHeader } from './gguf-header.ts';
 import { splitCount, splitFileName, splitNumber } from './gguf-split.ts';
 import { PartsCheckpoint } from './parts-checkpoint.ts';
@@ -35,7 +36,7 @@ export const ggufContainer: Container = {
       container: 'gguf',
       metadata: first.metadata,
       parts: sources,
-      tensors,
+      tensors: stackExperts(tensors),
       files,
     });
   },

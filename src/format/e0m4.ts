@@ -1,13 +1,16 @@
 /** E0M4: groups of 32, 64 or 128 codes of 4 bits with a scale and a bias; docs/e0m4.md has all of it. */
 import { halfFromFloat, readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
-import { closeFit, type E0m4Fit, middleLevel, weigh } from './e0m4-fit.ts';
 import { largest, smallest } from './extremes.ts';
 import { nibbleLadder } from './ladder.ts';
+import { searchLineBlocks } from './search/line.ts';
 
 // Byte 0: scale s, half. Byte 2: bias b, half. From byte 4 on 16 bytes for every 32 values: byte j holds value j in its low and
 // value j + 16 in its high four bits. Value: s · (1 + code/16) + b.
 const headBytes = 4;
+
+/** 1 + 7.5/16, midway between codes 7 and 8; a bias is the middle of the levels less so many scales. */
+const middleLevel = 1.46875;
 
 /** Far above the numbers that llama.cpp and its kin give their types. */
 const firstGgufType = 0xe0400;
@@ -52,18 +55,12 @@ function e0m4(groupValues: 32 | 64 | 128): NumberFormat {
       }
     },
 
-    /**
-     * Never a larger sum of weighted squares (see `weigh`) than that of `encode`, and no error above range/16 plus the rounding of
-     * scale and bias.
-     */
     encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
-      const weights = new Float64Array(groupValues);
-      for (let block = 0; block < blockCount; block++) {
-        const first = sourceOffset + block * groupValues;
-        weigh(source, first, importance, block * groupValues, weights);
-        const fit = closeFit(source, first, groupValues, weights);
+      const run = { source, sourceOffset, blockCount, importance };
+      searchLineBlocks(15, groupValues, run, ({ scale: step, offset }, first, block) => {
+        const fit = { scale: 16 * step, middle: offset + 7.5 * step };
         writeGroup(source, first, groupValues, fit, target, targetOffset + block * blockBytes);
-      }
+      });
     },
 
     ladder: nibbleLadder(headBytes, (source, at) => {
@@ -94,7 +91,7 @@ function writeGroup(
   source: Float32Array | Float64Array,
   first: number,
   count: number,
-  fit: E0m4Fit,
+  fit: { readonly scale: number; readonly middle: number },
   target: Uint8Array,
   at: number,
 ): void {

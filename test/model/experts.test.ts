@@ -3,6 +3,13 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import type { ModelShape } from '../../apps/bench/model-shapes.ts';
+import {
+  copyOfMetadata,
+  type GgufTensor,
+  memorySink,
+  openCheckpoint,
+  writeGguf,
+} from '../../src/checkpoint.ts';
 import { formatByName } from '../../src/format.ts';
 import { openStore } from '../../src/store.ts';
 import { assertSameBits, mostLikely } from '../fixture/compare-logits.ts';
@@ -118,4 +125,37 @@ test('experts that are streamed give the same bits', async (t) => {
       }
     });
   }
+});
+
+/** The file as it was made when every expert's matrix was a tensor of its own. */
+async function unstacked(bytes: Uint8Array): Promise<Uint8Array> {
+  const checkpoint = await openCheckpoint(bytes);
+  const tensors: GgufTensor[] = [];
+  for (const entry of checkpoint.tensors.values()) {
+    const { name, format, shape, byteLength } = entry;
+    const data = new Uint8Array(byteLength);
+    await checkpoint.read(entry, 0, data);
+    const [count = 1, ...matrix] = shape;
+    const stride = byteLength / count;
+    if (!name.includes('_exps.')) tensors.push({ name, format, shape, data });
+    else
+      for (let expert = 0; expert < count; expert++) {
+        const part = data.subarray(expert * stride, (expert + 1) * stride);
+        tensors.push({ name: name.replace('_exps.', `.${expert}.`), format, shape: matrix, data: part });
+      }
+  }
+  const sink = memorySink();
+  await writeGguf(sink, { metadata: copyOfMetadata(checkpoint.metadata), tensors });
+  return sink.bytes();
+}
+
+test('a Mixtral from before its experts were stacked gives the same bits', async () => {
+  const bytes = await wideBytes('llama, experts', 'q4_0');
+  const rows = await Promise.all(
+    [bytes, await unstacked(bytes)].map(async (file) => {
+      await using runner = await openRunner(file, { backend: 'wasm', threads: 1 });
+      return await feedChain(runner, runner.cache.openSequence(), prompt);
+    }),
+  );
+  assertSameBits(rows[1] ?? [], rows[0] ?? [], 'unstacked');
 });

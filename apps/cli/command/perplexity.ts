@@ -1,7 +1,7 @@
 /** `perplexity`: how surprised a model is by a text, and how far its predictions are from those of another file. */
 import type { Command } from 'commander';
 import { type Engine, NearfieldError } from '../../../src/index.ts';
-import { type Divergence, DivergenceMeter } from '../divergence.ts';
+import { type Divergence, DivergenceMeter, Prediction } from '../divergence.ts';
 import type { Host } from '../host.ts';
 import { addModelOptions, loadModel, type ModelFlags } from '../model-options.ts';
 import { wholeNumber } from '../option-values.ts';
@@ -101,7 +101,7 @@ async function compare(
     );
   }
   const meter = new DivergenceMeter();
-  const truth = { engine: other.engine, onLogits: (logits: Logits) => meter.keep(logits) };
+  const truth = { engine: other.engine, onLogits: (logits: Logits) => meter.keep(new Prediction(logits)) };
   const guess = { engine, onLogits: (logits: Logits) => meter.add(logits) };
   const { perplexity, tokens, first } = await scoreWindows(windows, [truth, guess], host, () =>
     meter.clear(),
