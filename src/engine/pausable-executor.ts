@@ -1,7 +1,9 @@
 /** A session's way to the executor: while the session is paused its steps wait, and those of other sessions go on. */
+import type { DrawRule, DrawShape } from '../backend.ts';
 import { NearfieldError } from '../base/error.ts';
-import type { Executor, PlanExecutor, RunOptions, Step, StepResult } from '../executor.ts';
-import type { CacheMoveRow } from '../kv-cache.ts';
+import type { DrawQueue, Executor, PlanExecutor, RunOptions, Step, StepResult } from '../executor.ts';
+import type { CacheMoveRow, Sequence } from '../kv-cache.ts';
+import { GuardedDraws } from './guarded-draws.ts';
 
 /** What sessions need of an engine's executor. */
 export type SessionExecutor = Executor & Pick<PlanExecutor, 'maxRows'>;
@@ -25,6 +27,8 @@ export class PausableExecutor implements SessionExecutor {
   /** The caller's signal and `#cut`'s as one, kept from step to step. */
   #joined: { readonly caller: AbortSignal | undefined; readonly signal: AbortSignal } | undefined;
   #isRunning = false;
+  /** The latest that were opened. */
+  #draws: GuardedDraws | undefined;
   /** Those who wait for the end of the step under way, or for `resume`. */
   readonly #waiting = new Set<() => void>();
 
@@ -39,6 +43,7 @@ export class PausableExecutor implements SessionExecutor {
   async pause(): Promise<void> {
     if (!this.#isPaused && this.#isRunning) this.#grace = setTimeout(() => this.#cut.abort(), graceMs);
     this.#isPaused = true;
+    await this.#draws?.quiet(graceMs);
     while (this.#isPaused && this.#isRunning) await this.#change(undefined);
   }
 
@@ -54,7 +59,7 @@ export class PausableExecutor implements SessionExecutor {
 
   async run(step: Step, options: RunOptions = {}): Promise<StepResult> {
     for (;;) {
-      while (this.#isPaused && !options.signal?.aborted) await this.#change(options.signal);
+      await this.#untilResumed(options.signal);
       const { signal: cut } = this.#cut;
       this.#isRunning = true;
       try {
@@ -72,6 +77,21 @@ export class PausableExecutor implements SessionExecutor {
 
   move(moves: readonly CacheMoveRow[]): Promise<void> | undefined {
     return this.#executor.move(moves);
+  }
+
+  /** Rows wait for `resume` before they are queued. */
+  openDraws(sequence: Sequence, rule: DrawRule, shape: DrawShape): DrawQueue | undefined {
+    const queue = this.#executor.openDraws?.(sequence, rule, shape);
+    const mayQueue = async (signal: AbortSignal | undefined): Promise<boolean> => {
+      await this.#untilResumed(signal);
+      return true;
+    };
+    this.#draws = queue && new GuardedDraws(queue, { mayQueue, isValid: () => true });
+    return this.#draws;
+  }
+
+  async #untilResumed(signal: AbortSignal | undefined): Promise<void> {
+    while (this.#isPaused && !signal?.aborted) await this.#change(signal);
   }
 
   /** The executor behind it is the engine's to close. */

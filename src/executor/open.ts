@@ -1,5 +1,5 @@
 /** Opens an executor: checks the bounds, reserves and allocates what steps work in, prepares the programs. */
-import { type Backend, type Region, StepBlock } from '../backend.ts';
+import { type Backend, drawBlockLayout, type Region, StepBlock } from '../backend.ts';
 import { NearfieldError } from '../base/error.ts';
 import type { PlanExecutor, TraceEvent } from '../executor.ts';
 import type { KvCache } from '../kv-cache.ts';
@@ -63,9 +63,10 @@ export function openExecutor(options: ExecutorOptions): PlanExecutor {
   }
   const block = stepBlock(maxRows, maxSelected, maxSequences, cache.contextLength, plan.cache.pageRows);
   const arenaBytes = evaluateDim(plan.arenaBytes, [maxRows, maxSelected]);
+  const stepBytes = block.bytes.length + (backend.drawing ? 4 * drawBlockLayout.words : 0);
   // The machine has as much of it in each memory.
   const reservation = budget.reserve(
-    plan.weightBytes.length * (arenaBytes + block.bytes.length),
+    plan.weightBytes.length * (arenaBytes + stepBytes),
     'arena',
     'a smaller number of rows in one pass',
   );
@@ -81,7 +82,7 @@ export function openExecutor(options: ExecutorOptions): PlanExecutor {
   };
   try {
     const arena = allocate(arenaBytes, 'arena');
-    const step = allocate(block.bytes.length, 'step');
+    const step = allocate(stepBytes, 'step');
     const pace = options.gaps && new Pace(options.gaps);
     const runner = new StageRunner({ backend, plan, weights, arena, step, onTrace: options.onTrace, pace });
     const limits = { maxRows, maxSelected, maxSequences, maxMoves: movesAtATime };
