@@ -69,6 +69,8 @@ export interface Bindings {
 
 /** A draw made ready to run; belongs to the backend that made it. */
 export interface DrawProgram {
+  /** Whether it can run now, or is still being compiled. */
+  readonly isReady: boolean;
   /** Frees what the program holds. Nothing of it may be under way. */
   dispose(): void;
 }

@@ -108,13 +108,13 @@ async function* run(
             expectIdle(state, waitedMs() - waitedBefore);
           }
           elapsedMs = clock() - beganMs;
-          const moving = target.executor.move(target.sequence.commit(verifier.path));
-          if (moving) await moving;
           break;
         } catch (error) {
           if (isRetried || !hasMadeRoom(error, proposer)) throw error;
         }
       }
+      const moving = isDrawn ? undefined : target.executor.move(target.sequence.commit(verifier.path));
+      if (moving) await moving;
       account(proposer, tree, verifier, elapsedMs, stats);
       for (let index = 0; index < verifier.drawn.length; index++) {
         const token = known(verifier.drawn[index], 'drawn token');

@@ -88,7 +88,7 @@ export class DrawAhead {
     const { executor, sequence } = this.#target;
     if (!this.#queue && this.#failures < mostFailures) {
       this.#queue = executor.openDraws?.(sequence, this.#terms.rule, this.#terms.shape);
-      this.#signal?.addEventListener('abort', this.#onAbort);
+      if (this.#queue) this.#signal?.addEventListener('abort', this.#onAbort);
     }
     const queue = this.#queue;
     while (queue && queue.length < mostRows) {

@@ -45,16 +45,12 @@ export class Draws {
   }
 
   open(sequence: Sequence, rule: DrawRule, shape: DrawShape): DrawQueue | undefined {
-    const row = this.#slots.take();
+    const program = this.#programOf(shape);
+    const row = program.isReady ? this.#slots.take() : undefined;
     if (!row) return undefined;
-    try {
-      const queue = new QueuedDraws(this, this.#programOf(shape), row, sequence, rule);
-      this.#open.add(queue);
-      return queue;
-    } catch (error) {
-      this.#slots.giveBack(row);
-      throw error;
-    }
+    const queue = new QueuedDraws(this, program, row, sequence, rule);
+    this.#open.add(queue);
+    return queue;
   }
 
   closed(queue: QueuedDraws, row: SlotRow): void {
@@ -94,6 +90,8 @@ class QueuedDraws implements DrawQueue {
   /** Rows so far. */
   #rows = 0;
   #closing: Promise<void> | undefined;
+  /** The latest, which may wait for its turn. */
+  #pushing: Promise<boolean> | undefined;
   readonly #words = new Uint32Array(drawBlockLayout.drawnWords);
   readonly #bytes = new Uint8Array(this.#words.buffer);
 
@@ -113,7 +111,13 @@ class QueuedDraws implements DrawQueue {
     return this.#queued.map(({ cacheRow }) => cacheRow);
   }
 
-  async push(step: DrawStep, signal?: AbortSignal): Promise<boolean> {
+  push(step: DrawStep, signal?: AbortSignal): Promise<boolean> {
+    const pushing = this.#push(step, signal);
+    this.#pushing = pushing;
+    return pushing;
+  }
+
+  async #push(step: DrawStep, signal: AbortSignal | undefined): Promise<boolean> {
     if (this.#queued.length >= this.#slots.length - 1) {
       throw new NearfieldError('internal', `At most ${this.#slots.length - 1} draws wait to be taken`);
     }
@@ -141,6 +145,11 @@ class QueuedDraws implements DrawQueue {
   }
 
   async settled(): Promise<void> {
+    await this.#pushing?.catch(() => {});
+    await this.#quiet();
+  }
+
+  async #quiet(): Promise<void> {
     await Promise.allSettled(this.#queued.map(({ settled }) => settled));
   }
 
@@ -151,7 +160,7 @@ class QueuedDraws implements DrawQueue {
 
   async #close(): Promise<void> {
     for (const { ticket } of this.#slots) ticket.cancel();
-    await this.settled();
+    await this.#quiet();
     this.#draws.closed(this, this.#slots);
   }
 

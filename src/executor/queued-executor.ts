@@ -31,6 +31,8 @@ export interface ExecutorParts {
     readonly maxMoves: number;
   };
   readonly arenaBytes: number;
+  /** Whether the machine draws tokens, and the region of the step has room for it. */
+  readonly draws: boolean;
   /** Releases the regions and their reservation. */
   readonly free: () => void;
 }
@@ -55,7 +57,6 @@ export class QueuedExecutor implements PlanExecutor {
   readonly #results: StepResults;
   readonly #moves: MoveRunner;
   readonly #passes: Passes;
-  /** Undefined where the machine draws no tokens, or something has to happen between the programs of a step. */
   readonly #draws: Draws | undefined;
   #running: RunningStep | undefined;
   /** The programs of the present pass, whose results are yet to be taken. */
@@ -68,9 +69,7 @@ export class QueuedExecutor implements PlanExecutor {
     this.#passes = new Passes(limits, this.#appended);
     this.#results = new StepResults(backend, plan, arena);
     this.#moves = new MoveRunner(backend, runner, block, step, limits);
-    // Where tables lie elsewhere, a row's token has to be known before it is computed.
-    const canDraw = backend.drawing && runner.isUnbroken && !parts.weights.rows;
-    this.#draws = canDraw ? new Draws(parts, this.#queue) : undefined;
+    this.#draws = parts.draws ? new Draws(parts, this.#queue) : undefined;
     this.vocabularySize = this.#results.vocabularySize;
     this.maxSelected = limits.maxSelected;
     this.maxRows = limits.maxRows;

@@ -77,18 +77,15 @@ export class StageRunner {
   ): Promise<void> | undefined {
     this.throwIfStopped(signal);
     this.#listenTo(signal);
-    if (!this.isUnbroken) return this.#runInTurn(this.#programsOf(stages), symbols, signal);
+    const { weights, onTrace, pace } = this.#options;
+    if (weights.isStreamed || onTrace || pace) {
+      return this.#runInTurn(this.#programsOf(stages), symbols, signal);
+    }
     this.submit(stages, symbols, this.#ticket);
     return this.#ticket.settled();
   }
 
-  /** Whether programs are submitted at once: no weights have to come before, and nothing happens between. */
-  get isUnbroken(): boolean {
-    const { weights, onTrace, pace } = this.#options;
-    return !(weights.isStreamed || onTrace || pace);
-  }
-
-  /** All at once; a failure is the ticket's. Only where it `isUnbroken`. */
+  /** All at once; a failure is the ticket's. Weights are resident. */
   submit(stages: readonly Stage[], symbols: readonly number[], ticket: Ticket): void {
     const programs = this.#programsOf(stages);
     try {

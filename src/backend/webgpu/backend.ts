@@ -2,6 +2,7 @@
 import type {
   Backend,
   Bindings,
+  DeviceWork,
   DrawBindings,
   Drawing,
   DrawProgram,
@@ -195,6 +196,10 @@ export class WebgpuBackend implements Backend {
     let weightBytes = 0;
     for (const { byteLength } of this.#weights) weightBytes += byteLength;
     return { weightBytes, regionBytes: this.#memory.regionBytes };
+  }
+
+  work(): DeviceWork {
+    return { ...this.#submitter.work };
   }
 
   /** Kernels that this device computes wrongly, so that others stand in for them. */

@@ -11,6 +11,7 @@ import { Lowering } from './lower.ts';
 import { drawLaunches } from './lower-draw.ts';
 import type { Compiled, Pipelines } from './pipelines.ts';
 import type { DeviceProfile } from './profile.ts';
+import type { KernelText } from './shader/kernel.ts';
 import type { GpuWeight } from './weight.ts';
 
 /** Kept per program: one token, a full chunk, a tree, and some that come once. */
@@ -238,9 +239,19 @@ export class SegmentProgram extends GpuProgram implements Program {
 }
 
 export class GpuDraw extends GpuProgram implements DrawProgram {
+  readonly #kernels: readonly KernelText[];
+  readonly #pipelines: Pipelines;
+
   constructor(plan: Plan, shape: DrawShape, parts: ProgramParts) {
     const launches = drawLaunches(plan, shape, parts.profile);
     super(parts, () => launches);
-    for (const { kernel } of launches) parts.pipelines.of(kernel);
+    this.#kernels = launches.map(({ kernel }) => kernel);
+    this.#pipelines = parts.pipelines;
+  }
+
+  /** Begins to compile what is not. */
+  get isReady(): boolean {
+    const compiled = this.#kernels.map((kernel) => this.#pipelines.of(kernel));
+    return compiled.every(({ pipeline }) => pipeline);
   }
 }

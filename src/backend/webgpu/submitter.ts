@@ -43,6 +43,8 @@ interface Fetched {
 }
 
 export class Submitter implements TicketMachine {
+  /** What the device was asked for so far. */
+  readonly work = { submits: 0, dispatches: 0, bytesWritten: 0, bytesRead: 0 };
   #device: GPUDevice;
   readonly #queue: WorkQueue<Submit>;
   readonly #underWay = new Set<Promise<void>>();
@@ -61,6 +63,8 @@ export class Submitter implements TicketMachine {
   readonly #cancelled = new Set<Ticket>();
   readonly #pace: DevicePace;
   readonly #slices: TimeSlices;
+  /** When the latest commands had run. */
+  #lastEndMs = 0;
 
   constructor(device: GPUDevice, pace: DevicePace) {
     this.#device = device;
@@ -129,6 +133,7 @@ export class Submitter implements TicketMachine {
     const own = isSharedBuffer(whole.buffer) ? new Uint8Array(whole) : (whole as Uint8Array<ArrayBuffer>);
     // What has to wait is copied: the caller writes to its bytes again.
     const now = this.#queue.isEmpty ? own : own.slice();
+    this.work.bytesWritten += now.length;
     this.#queue.run(() => this.#device.queue.writeBuffer(store.buffer, offset + offsetBytes, now));
   }
 
@@ -192,6 +197,8 @@ export class Submitter implements TicketMachine {
             staging.size,
           );
           this.#device.queue.submit([encoder.finish()]);
+          this.work.submits++;
+          this.work.bytesRead += staging.size;
           staging.mapAsync(mapRead).then(resolve, reject);
         });
       });
@@ -266,10 +273,13 @@ export class Submitter implements TicketMachine {
   async #measure(works: readonly number[], done: Promise<void>): Promise<void> {
     const startMs = performance.now();
     await done;
+    const endMs = performance.now();
+    // What went behind other work began when that was done.
     this.#slices.took(
       works.reduce((sum, work) => sum + work, 0),
-      performance.now() - startMs,
+      endMs - Math.max(startMs, this.#lastEndMs),
     );
+    this.#lastEndMs = endMs;
   }
 
   /** The last commands are with the device; what follows may go behind them. */
@@ -297,6 +307,8 @@ export class Submitter implements TicketMachine {
 
   /** Behind the last of a step's commands its result is copied to where the host can read it. */
   #encode(dispatches: readonly Dispatch[], ending: readonly Submit[]): Promise<void> {
+    this.work.submits++;
+    this.work.dispatches += dispatches.length;
     const encoder = this.#device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     for (const { compiled, bindGroup, groups } of dispatches) {
@@ -313,6 +325,7 @@ export class Submitter implements TicketMachine {
     }
     const staging = this.#stagingOf(place.byteLength);
     const size = align(place.byteLength);
+    this.work.bytesRead += size;
     const { region, offset, byteLength } = place;
     encoder.copyBufferToBuffer(region.store.buffer, region.offset + offset, staging, 0, size);
     this.#device.queue.submit([encoder.finish()]);
