@@ -108,7 +108,9 @@ export interface Executor {
   run(step: Step, options?: RunOptions): Promise<StepResult>;
   /** Carries out the moves of a commit or a share; undefined for none. */
   move(moves: readonly CacheMoveRow[]): Promise<void> | undefined;
-  /** Undefined where the machine draws no tokens, or not at present. */
+  /** Whether the machine draws tokens itself; false where it is left out. */
+  readonly draws?: boolean;
+  /** Undefined where it does not, or not at present. */
   openDraws?(sequence: Sequence, rule: DrawRule, shape: DrawShape): DrawQueue | undefined;
   close(): void | Promise<void>;
 }

@@ -32,7 +32,7 @@ export class DrawAhead {
     signal: AbortSignal | undefined,
   ): DrawAhead | undefined {
     const { executor } = target;
-    const terms = executor.openDraws && DrawTerms.of(sampling, executor.vocabularySize);
+    const terms = executor.draws ? DrawTerms.of(sampling, executor.vocabularySize) : undefined;
     return terms && new DrawAhead(target, sampling, terms, signal);
   }
 

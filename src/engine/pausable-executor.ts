@@ -19,6 +19,7 @@ export class PausableExecutor implements SessionExecutor {
   readonly vocabularySize: number;
   readonly maxSelected: number;
   readonly maxRows: number;
+  readonly draws: boolean;
   readonly #executor: SessionExecutor;
   #isPaused = false;
   /** Ends the step under way once its grace is over; another one after each resume that it was used before. */
@@ -37,6 +38,7 @@ export class PausableExecutor implements SessionExecutor {
     this.vocabularySize = executor.vocabularySize;
     this.maxSelected = executor.maxSelected;
     this.maxRows = executor.maxRows;
+    this.draws = executor.draws === true;
   }
 
   /** Resolves when nothing is computed any more: within about 100 ms. */

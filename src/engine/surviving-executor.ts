@@ -17,6 +17,7 @@ export class SurvivingExecutor implements SessionExecutor {
   readonly vocabularySize: number;
   readonly maxSelected: number;
   readonly maxRows: number;
+  readonly draws: boolean;
   readonly #executor: SessionExecutor;
   readonly #sequence: Sequence;
   readonly #recovery: Recovery;
@@ -34,6 +35,7 @@ export class SurvivingExecutor implements SessionExecutor {
     this.vocabularySize = executor.vocabularySize;
     this.maxSelected = executor.maxSelected;
     this.maxRows = executor.maxRows;
+    this.draws = executor.draws === true;
   }
 
   /** From now on the committed rows are those of these ids. */

@@ -51,6 +51,7 @@ export class QueuedExecutor implements PlanExecutor {
   readonly maxSelected: number;
   readonly maxRows: number;
   readonly arenaBytes: number;
+  readonly draws: boolean;
   readonly #parts: ExecutorParts;
   readonly #queue = new TurnQueue();
   readonly #appended = new AppendedRows();
@@ -69,6 +70,7 @@ export class QueuedExecutor implements PlanExecutor {
     this.#passes = new Passes(limits, this.#appended);
     this.#results = new StepResults(backend, plan, arena);
     this.#moves = new MoveRunner(backend, runner, block, step, limits);
+    this.draws = parts.draws;
     this.#draws = parts.draws ? new Draws(parts, this.#queue) : undefined;
     this.vocabularySize = this.#results.vocabularySize;
     this.maxSelected = limits.maxSelected;

@@ -56,10 +56,12 @@ export class ToyExecutor implements Executor {
   readonly #words: number[] = [];
   #queue: Promise<void> = Promise.resolve();
   #lastLogits = new Float32Array(0);
+  readonly draws: boolean;
   readonly openDraws?: OpenDraws;
 
   constructor(options: ToyOptions) {
     const { draws } = options;
+    this.draws = draws !== undefined;
     if (draws) this.openDraws = (...asked) => draws(this, ...asked);
     this.#options = options;
     this.vocabularySize = options.vocabularySize;
