@@ -45,7 +45,7 @@ export class PausableExecutor implements SessionExecutor {
   async pause(): Promise<void> {
     if (!this.#isPaused && this.#isRunning) this.#grace = setTimeout(() => this.#cut.abort(), graceMs);
     this.#isPaused = true;
-    await this.#draws?.quiet(graceMs);
+    if (this.#draws) await this.#draws.quiet(graceMs);
     while (this.#isPaused && this.#isRunning) await this.#change(undefined);
   }
 
@@ -61,7 +61,7 @@ export class PausableExecutor implements SessionExecutor {
 
   async run(step: Step, options: RunOptions = {}): Promise<StepResult> {
     for (;;) {
-      await this.#untilResumed(options.signal);
+      while (this.#isPaused && !options.signal?.aborted) await this.#change(options.signal);
       const { signal: cut } = this.#cut;
       this.#isRunning = true;
       try {
@@ -85,15 +85,11 @@ export class PausableExecutor implements SessionExecutor {
   openDraws(sequence: Sequence, rule: DrawRule, shape: DrawShape): DrawQueue | undefined {
     const queue = this.#executor.openDraws?.(sequence, rule, shape);
     const mayQueue = async (signal: AbortSignal | undefined): Promise<boolean> => {
-      await this.#untilResumed(signal);
+      while (this.#isPaused && !signal?.aborted) await this.#change(signal);
       return true;
     };
     this.#draws = queue && new GuardedDraws(queue, { mayQueue, isValid: () => true });
     return this.#draws;
-  }
-
-  async #untilResumed(signal: AbortSignal | undefined): Promise<void> {
-    while (this.#isPaused && !signal?.aborted) await this.#change(signal);
   }
 
   /** The executor behind it is the engine's to close. */
