@@ -6,14 +6,13 @@ import { arena, type Bound, type Launch, step } from './launch-list.ts';
 import type { DeviceProfile } from './profile.ts';
 import {
   adjustKernel,
-  type DrawGrid,
-  drawScratchBytes,
   firstKernel,
   greatestKernel,
   pickKernel,
   selectKernel,
   weighKernel,
 } from './shader/draw.ts';
+import { type DrawGrid, drawScratchBytes } from './shader/draw-parts.ts';
 import type { KernelText } from './shader/kernel.ts';
 
 /** Logits of a stripe at least, and stripes at most: every workgroup reads what all have left. */
