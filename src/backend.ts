@@ -2,11 +2,23 @@
  * Backends: machines that hold bytes and run prepared segments. A backend knows storage and speed; what is computed comes
  * to it as a plan's segments. One backend serves many engines at once.
  */
+import type { DrawShape } from './backend/draw-block.ts';
 import type { Ticket } from './backend/ticket.ts';
 import type { NumberFormat } from './format.ts';
 import type { Capability, Plan, Segment } from './plan.ts';
 import type { TensorType } from './tensor.ts';
 
+export {
+  type AdjustedLogit,
+  DrawBlock,
+  type DrawRule,
+  type DrawShape,
+  drawBlockLayout,
+  drawnSlots,
+  drawnTemperatures,
+  mostAdjusted,
+  mostUnread,
+} from './backend/draw-block.ts';
 export {
   automaticBackends,
   type BackendName,
@@ -14,7 +26,7 @@ export {
   backendNames,
   openBackend,
 } from './backend/open.ts';
-export { StepBlock, type StepBlockLimits, stepBlockLayout } from './backend/step-block.ts';
+export { drawnToken, StepBlock, type StepBlockLimits, stepBlockLayout } from './backend/step-block.ts';
 export { Ticket, type TicketMachine } from './backend/ticket.ts';
 
 /**
@@ -53,6 +65,43 @@ export interface Bindings {
   readonly step: Region;
   /** Packed weights in the order of the segment's `weights`. */
   readonly weights: readonly PackedWeight[];
+}
+
+/** A draw made ready to run; belongs to the backend that made it. */
+export interface DrawProgram {
+  /** Whether it can run now, or is still being compiled. */
+  readonly isReady: boolean;
+  /** Frees what the program holds. Nothing of it may be under way. */
+  dispose(): void;
+}
+
+/** What a draw works on in one submit: the region of `step` holds drawn tokens and a draw block, too. */
+export interface DrawBindings extends Omit<Bindings, 'weights'> {
+  /** Where in the region the slot of the drawn token is, which the draw block names by its number. */
+  readonly slotBytes: number;
+}
+
+/**
+ * Draws tokens where the logits are, so that a row can hold a token that the host does not know yet. The rule is that of
+ * `DrawBlock`; where rounding, a tie or a logit that is no number might make the token another one than exact arithmetic
+ * on the same logits gives, the machine says that it is not sure.
+ */
+export interface Drawing {
+  prepare(plan: Plan, shape: DrawShape): DrawProgram;
+  /**
+   * Behind the head of a step of one row; its logits are overwritten. The two words of its slot are read from the region of
+   * `step` once the ticket has settled, as results are.
+   */
+  submit(program: DrawProgram, bindings: DrawBindings, ticket: Ticket): void;
+}
+
+/** What a machine was asked for since it was opened. */
+export interface DeviceWork {
+  readonly submits: number;
+  readonly dispatches: number;
+  /** Between the host and the device. */
+  readonly bytesWritten: number;
+  readonly bytesRead: number;
 }
 
 export interface Backend {
@@ -112,6 +161,10 @@ export interface Backend {
    * graph's symbols: `[T, R]`. A failure is the ticket's; throws `internal` for a program of another backend.
    */
   submit(program: Program, bindings: Bindings, symbols: readonly number[], ticket: Ticket): void;
+  /** Undefined where tokens are drawn on the host alone. */
+  readonly drawing?: Drawing;
+  /** Of machines beside the host's processors. */
+  work?(): DeviceWork;
   /** The device is gone (a driver that crashed, a browser that took it): every ticket fails until `recover`. */
   readonly isLost?: boolean;
   /**

@@ -31,6 +31,13 @@ export interface Proposer {
    * tree means: no idea. `tokens` may have been cut and continued differently since the last call.
    */
   propose(tokens: readonly number[], limit: number, signal?: AbortSignal): Promise<TokenTree> | TokenTree;
+  /**
+   * Whether a tree costs next to nothing, so that it may go to waste: rows then go to a machine that draws tokens itself
+   * ahead of what is known, and a tree proposed meanwhile is withdrawn. False where it is left out.
+   */
+  readonly isFree?: boolean;
+  /** The tree given last is not verified; told before `observe`. */
+  withdraw?(): void;
   /** The tree given last is under way through the target, and the machine will be idle at times: it may be used. */
   whileVerifying?(phase: VerifyingPhase): Promise<void>;
   /** The tokens most likely to follow, of the tree given last and of what came while it is verified. */

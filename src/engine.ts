@@ -2,7 +2,7 @@
  * The engine: a loaded model, and sessions on it. In Node, and in a browser's worker, it runs where it is loaded; on a
  * page it runs in a worker of its own and this is a thin client with the same interface.
  */
-import type { BackendName } from './backend.ts';
+import type { BackendName, DeviceWork } from './backend.ts';
 import type { CheckpointInput } from './checkpoint.ts';
 import type {
   DecodeFinish,
@@ -321,6 +321,8 @@ export interface Engine extends AsyncDisposable, Disposable {
   changeMemoryBudget(bytes: number): Promise<void>;
   /** Undefined where all weights are in memory. */
   streaming(): Promise<StreamingReport | undefined>;
+  /** What the device was asked for since it was opened; undefined where the host's processors compute. */
+  deviceWork(): Promise<DeviceWork | undefined>;
   close(): Promise<void>;
 }
 

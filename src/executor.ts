@@ -3,6 +3,7 @@
  * that the wanted result needs, and reads the result back. Steps of several sessions run in order of arrival; each
  * changes its sequences only when its turn comes, and not at all when it fails.
  */
+import type { AdjustedLogit, DrawRule, DrawShape } from './backend.ts';
 import type { Value } from './graph.ts';
 import type { CacheMoveRow, Sequence } from './kv-cache.ts';
 
@@ -55,6 +56,46 @@ export interface RunOptions {
   readonly onLogits?: (rows: readonly number[], logits: Float32Array | Float64Array) => void | Promise<void>;
 }
 
+/** A row whose token the machine may have drawn, and how it draws the token that follows. */
+export interface DrawStep {
+  /** Undefined: the one that the row queued before it gives. */
+  readonly token: number | undefined;
+  readonly position: number;
+  /** The random number of the draw, in [0, 1). */
+  readonly uniform: number;
+  /** Ids whose logits are changed, ascending. */
+  readonly adjusted: readonly AdjustedLogit[];
+  /** So many of the latest tokens, which are not known yet, count for the penalties; at most `mostUnread`. */
+  readonly seenUnread: number;
+}
+
+export interface DrawnToken {
+  readonly id: number;
+  /** False where the host may draw another one from the same logits. What was queued behind it is then worth nothing. */
+  readonly isSure: boolean;
+}
+
+/**
+ * Rows of one sequence, queued one behind the other before their tokens are known here; they become pending rows. The order
+ * with other steps is that of asking. Where anything fails or the rows are not wanted, `close` and cut the sequence back.
+ */
+export interface DrawQueue {
+  /** Rows queued whose draw is not taken, and their cache rows. */
+  readonly length: number;
+  readonly cacheRows: readonly number[];
+  /**
+   * False where the row cannot be queued at present, but by `Executor.run`. Rejects as that does; the sequence is then as
+   * before.
+   */
+  push(step: DrawStep, signal?: AbortSignal): Promise<boolean>;
+  /** Waits for the token that the first of these rows gives, and takes it. Rejects with `aborted` or `backend`. */
+  take(): Promise<DrawnToken>;
+  /** Resolves when nothing is under way, whatever came of it. */
+  settled(): Promise<void>;
+  /** Cancels what has not begun; resolves when nothing is under way. */
+  close(): Promise<void>;
+}
+
 /** What decoding needs of an executor. */
 export interface Executor {
   readonly vocabularySize: number;
@@ -67,6 +108,10 @@ export interface Executor {
   run(step: Step, options?: RunOptions): Promise<StepResult>;
   /** Carries out the moves of a commit or a share; undefined for none. */
   move(moves: readonly CacheMoveRow[]): Promise<void> | undefined;
+  /** Whether the machine draws tokens itself; false where it is left out. */
+  readonly draws?: boolean;
+  /** Undefined where it does not, or not at present. */
+  openDraws?(sequence: Sequence, rule: DrawRule, shape: DrawShape): DrawQueue | undefined;
   close(): void | Promise<void>;
 }
 

@@ -2,7 +2,7 @@
 import { type Engine as LoadedEngine, loadEngine } from './engine.ts';
 
 export { architectureNames } from './architecture.ts';
-export { type BackendName, backendNames } from './backend.ts';
+export { type BackendName, backendNames, type DeviceWork } from './backend.ts';
 export { type ErrorCode, NearfieldError } from './base/error.ts';
 export type { ByteSource } from './checkpoint.ts';
 export {

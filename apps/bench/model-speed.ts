@@ -1,5 +1,5 @@
 /** Prompt and decode speed of one loaded model, at any depth of its context. */
-import type { Engine, Session } from '../../src/index.ts';
+import type { DeviceWork, Engine, Session } from '../../src/index.ts';
 
 export interface SpeedPlan {
   /** Tokens of the prompt that is timed, and tokens generated; 0: not timed. */
@@ -23,6 +23,8 @@ export interface SpeedResult {
   readonly median: number;
   readonly least: number;
   readonly most: number;
+  /** What a token of the timed runs asked of a device. */
+  readonly work: DeviceWork | undefined;
 }
 
 /** Rows of context that the plan needs. */
@@ -50,12 +52,15 @@ export async function measureModel(engine: Engine, plan: SpeedPlan): Promise<Spe
       await run.fill(depth);
       for (const [kind, tokens] of kinds) {
         const runs: number[] = [];
+        let before: DeviceWork | undefined;
         for (let repeat = 0; repeat <= repeats; repeat++) {
           const speed = await run[kind](depth, tokens);
           if (repeat > 0) runs.push(speed);
+          else before = await engine.deviceWork();
           await onRun?.(++done, total);
         }
-        results.push({ kind, tokens, depth, runs, ...spread(runs) });
+        const work = before && perToken(before, await engine.deviceWork(), tokens * repeats);
+        results.push({ kind, tokens, depth, runs, ...spread(runs), work });
       }
     }
   } finally {
@@ -111,6 +116,15 @@ function drawnIds(count: number, vocabularySize: number): number[] {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return Math.floor((state / 2 ** 32) * vocabularySize);
   });
+}
+
+function perToken(before: DeviceWork, after: DeviceWork | undefined, tokens: number): DeviceWork | undefined {
+  if (!after || tokens === 0) return undefined;
+  const share = (kind: keyof DeviceWork): number => (after[kind] - before[kind]) / tokens;
+  return {
+    ...{ submits: share('submits'), dispatches: share('dispatches') },
+    ...{ bytesWritten: share('bytesWritten'), bytesRead: share('bytesRead') },
+  };
 }
 
 function spread(runs: readonly number[]): { median: number; least: number; most: number } {

@@ -1,6 +1,6 @@
 /** What `bench` measured, as text. */
 import { printBytes } from '../../src/base/print-bytes.ts';
-import type { EngineDescription, MemoryReport } from '../../src/index.ts';
+import type { DeviceWork, EngineDescription, MemoryReport } from '../../src/index.ts';
 import type { SpeedResult } from '../bench/model-speed.ts';
 import type { MachineDescription } from './machine-description.ts';
 import { textTable } from './text-table.ts';
@@ -48,15 +48,28 @@ function printResult(result: BenchResult): string {
     ? `\n  a token: ${perToken.launches} launches (${perToken.launchesPerLayer} a layer), ${printBytes(perToken.weightBytes)} of weights read${bandwidth(result)}`
     : '';
   const held = `weights ${printBytes(memory.weightsBytes)}, cache ${printBytes(memory.kvCacheBytes)}, activations ${printBytes(memory.arenaBytes)}, process at most ${printBytes(memory.peakRssBytes)}, ${printBytes(memory.besideBytes)} of it beside these`;
-  const rows = result.speeds.map(({ kind, tokens, depth, median, least, most }) => [
+  const hasDevice = result.speeds.some(({ work }) => work !== undefined);
+  const rows = result.speeds.map(({ kind, tokens, depth, median, least, most, work }) => [
     `${kind} ${tokens}`,
     `${depth}`,
     median.toFixed(2),
     `${least.toFixed(2)} to ${most.toFixed(2)}`,
+    ...(work ? workColumns(work) : []),
   ]);
-  const table = textTable([['', 'depth', 'tokens/s', 'from to'], ...rows], '  ');
+  const titles = ['', 'depth', 'tokens/s', 'from to', ...(hasDevice ? workTitles : [])];
+  const table = textTable([titles, ...rows], '  ');
   return `${title}\n  ${machine}\n  ${held}${cost}\n${table}`;
 }
+
+/** Of a token. */
+const workTitles = ['submits', 'dispatches', 'to the device', 'from it'];
+
+const workColumns = ({ submits, dispatches, bytesWritten, bytesRead }: DeviceWork): string[] => [
+  submits.toFixed(2),
+  dispatches.toFixed(1),
+  printBytes(bytesWritten),
+  printBytes(bytesRead),
+];
 
 /** Of weights, at the speed of decoding. */
 function bandwidth({ perToken, speeds }: BenchResult): string {

@@ -5,7 +5,9 @@
  *   word  0 rows T          1 selected R       2 sequences        3 moves
  *         4 first word of rows  5 of selected  6 of sequences     7 of moves   8 of page tables
  *         9 rows of a page, as a power of two
- *   row (8 words):      token, position, cacheRow, visible, maskLow, maskHigh, sequence, 0
+ *        10 first word of drawn tokens  11 of the draw block (`draw-block.ts`): behind this block, on machines that draw
+ *   row (8 words):      token, position, cacheRow, visible, maskLow, maskHigh, sequence, 0; a token below zero is the
+ *                       drawn one of slot -1 - token
  *   selected (1 word):  index of a row
  *   sequence (4 words): first word of its page table, pages, committed, 0
  *   move (4 words):     from sequence, from cache row, to sequence, to cache row
@@ -15,6 +17,7 @@
  * row is among them. The logical order of what it sees is ascending: first the prefix, then the bits.
  */
 import { NearfieldError } from '../base/error.ts';
+import { drawBlockLayout, drawnSlots } from './draw-block.ts';
 
 const headerWords = 16;
 const rowWords = 8;
@@ -35,6 +38,7 @@ export interface StepBlockLimits {
 }
 
 export interface StepRow {
+  /** Below zero: `drawnToken` of a slot. */
   readonly token: number;
   readonly position: number;
   readonly cacheRow: number;
@@ -44,6 +48,9 @@ export interface StepRow {
   /** Index of its sequence within the block. */
   readonly sequence: number;
 }
+
+/** What stands for the token that was drawn into a slot. */
+export const drawnToken = (slot: number): number => -1 - slot;
 
 /** Writes step blocks into one buffer that is reused from step to step. */
 export class StepBlock {
@@ -87,6 +94,8 @@ export class StepBlock {
     this.words[7] = moves;
     this.words[8] = pages;
     this.words[9] = Math.log2(this.#limits.pageRows);
+    this.words[10] = this.words.length;
+    this.words[11] = this.words.length + drawnSlots * drawBlockLayout.drawnWords;
     this.#pages = 0;
   }
 

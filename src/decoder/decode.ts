@@ -14,6 +14,7 @@ import type {
   Proposer,
   TokenTree,
 } from '../decoder.ts';
+import { DrawAhead } from './draw-ahead.ts';
 import { LogprobReader } from './logprob-reader.ts';
 import { Sampler } from './sampler.ts';
 import { checkTree, emptyTree } from './token-tree.ts';
@@ -72,16 +73,31 @@ async function* run(
   const { clock = monotonicMs, waitedMs = never } = target;
   const verifier = new Verifier(target, drawing, signal);
   const state: LoopState = { verifier, idleMs: 0 };
+  const ahead = openAhead(target, drawing, options);
   let isWaitingForConsumer = false;
   try {
     // All in this frame: each further one, and its promise, would be garbage of every step.
     while (!isFinished(target, options, stats)) {
       const limit = largestTreeNow(target, options.maxTokens - stats.tokens);
       const proposed = limit === 0 ? emptyTree : proposer.propose(target.tokens, limit, signal);
-      const tree = proposed instanceof Promise ? await proposed : proposed;
+      let tree = proposed instanceof Promise ? await proposed : proposed;
       checkTree(tree, limit, target.executor.vocabularySize, proposer.name);
       let elapsedMs = 0;
-      for (let isRetried = false; ; isRetried = true) {
+      let isDrawn = false;
+      if (ahead && proposer.isFree && (tree.tokens.length === 0 || ahead.length > 0)) {
+        const beganMs = clock();
+        // Nothing more goes ahead of a tree that is to be verified.
+        const mostRows = tree.tokens.length === 0 ? options.maxTokens - stats.tokens : 0;
+        const id = await ahead.next(mostRows);
+        isDrawn = id !== undefined;
+        if (id !== undefined) {
+          verifier.accept(id);
+          if (tree.tokens.length > 0) proposer.withdraw?.();
+          tree = emptyTree;
+          elapsedMs = clock() - beganMs;
+        }
+      }
+      for (let isRetried = false; !isDrawn; isRetried = true) {
         try {
           const beganMs = clock();
           const waitedBefore = waitedMs();
@@ -97,7 +113,7 @@ async function* run(
           if (isRetried || !hasMadeRoom(error, proposer)) throw error;
         }
       }
-      const moving = target.executor.move(target.sequence.commit(verifier.path));
+      const moving = isDrawn ? undefined : target.executor.move(target.sequence.commit(verifier.path));
       if (moving) await moving;
       account(proposer, tree, verifier, elapsedMs, stats);
       for (let index = 0; index < verifier.drawn.length; index++) {
@@ -120,6 +136,7 @@ async function* run(
     stats.finish = 'aborted';
   } finally {
     if (isWaitingForConsumer) stats.finish = 'stop';
+    void ahead?.close();
     dropBeyond(target);
   }
   return stats;
@@ -225,6 +242,15 @@ function openDrawing({ executor, tokens }: DecodeTarget, options: DecodeOptions)
     logprobs: count === 0 ? undefined : new LogprobReader(count, vocabularySize),
     endIds: options.endIds ?? new Set(),
   };
+}
+
+/** Log-probabilities take the logits, and what is foreseen takes a pass that is waited for. */
+function openAhead(
+  target: DecodeTarget,
+  { sampler, logprobs }: Drawing,
+  { onProvisional, signal }: DecodeOptions,
+): DrawAhead | undefined {
+  return logprobs || onProvisional ? undefined : DrawAhead.of(target, sampler.sampling, signal);
 }
 
 function isAbort(error: unknown, signal: AbortSignal): boolean {

@@ -4,6 +4,7 @@ import { emptyTree } from './token-tree.ts';
 
 export class PlainProposer implements Proposer {
   readonly name = 'plain';
+  readonly isFree = true;
 
   propose(): TokenTree {
     return emptyTree;

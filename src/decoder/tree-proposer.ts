@@ -96,6 +96,15 @@ export class TreeProposer implements Proposer {
     return this.#chosen.length === 0 ? emptyTree : tree.chosen(this.#chosen);
   }
 
+  /** What is looked up costs nothing. */
+  get isFree(): boolean {
+    return !this.#activeDrafter;
+  }
+
+  withdraw(): void {
+    this.#chosen = [];
+  }
+
   async whileVerifying({ signal, idleMs, onToken }: VerifyingPhase): Promise<void> {
     const [tree, drafter] = [this.#tree, this.#activeDrafter];
     if (!tree || !drafter?.timeline.costs.isKnown) return;

@@ -60,6 +60,15 @@ export class Verifier {
     return executor.run(this.#step, this.#options);
   }
 
+  /** A token that was drawn elsewhere, without a tree. */
+  accept(id: number): void {
+    this.accepted = 0;
+    this.drawn[0] = { id };
+    cut(this.drawn, 1);
+    cut(this.path, 0);
+    this.#drawing.sampler.accept(id);
+  }
+
   /**
    * Draws the model's tokens along the tree; the sampler accepts them. Logits are valid until the executor's next run: to
    * be called before anyone else can have a turn.

@@ -126,6 +126,7 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
       ...{ tokenizer, chat, cache, executor, weights, budget, contextLength, draft, recovery },
       ...{ decoder: options.decoder, fallback: options.fallback },
       threads: () => backend.threads,
+      deviceWork: () => backend.work?.(),
       // Pages are bytes in the backend's own layout, so a snapshot fits this backend and this model only.
       snapshotKey: () => hashModel(checkpoint, `${name}, ${cacheType}, ${plan.cache.pageBytes} bytes a page`),
       close: () => opened.close(),

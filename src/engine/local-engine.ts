@@ -1,4 +1,5 @@
 /** An engine on this thread. */
+import type { DeviceWork } from '../backend.ts';
 import { NearfieldError } from '../base/error.ts';
 import type { FallbackName, ProposerName } from '../decoder.ts';
 import type { Engine, EngineDescription, MemoryReport, Session, StreamingReport } from '../engine.ts';
@@ -24,6 +25,7 @@ export interface EngineParts {
   readonly contextLength: number;
   /** That compute a token at present. */
   threads(): number;
+  deviceWork(): DeviceWork | undefined;
   readonly draft: DraftParts | undefined;
   /** Where the machine may be lost. */
   readonly recovery: Recovery | undefined;
@@ -108,6 +110,10 @@ export class LocalEngine implements Engine {
       hiddenReadShare: share(readMs),
       hiddenComputeShare: share(computeMs),
     };
+  }
+
+  async deviceWork(): Promise<DeviceWork | undefined> {
+    return this.#open().deviceWork();
   }
 
   async close(): Promise<void> {

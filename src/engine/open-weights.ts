@@ -32,7 +32,7 @@ export function planForBudget(
   if (plan) {
     const wholeBytes =
       plan.weightBytes.reduce((sum, bytes) => sum + bytes, 0) +
-      workspaceBytes(plan, contextLength ?? model.description.contextLength) +
+      workspaceBytes(plan, contextLength ?? model.description.contextLength, backend.drawing !== undefined) +
       fullCacheBytes(plan.cache, 1);
     // Slots lie in one memory: a model that is spread over several is held, or it is refused when it is loaded.
     if (heldBytes + wholeBytes <= budget.limitBytes || plan.weightBytes.length > 1) return undefined;

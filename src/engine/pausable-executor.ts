@@ -1,7 +1,9 @@
 /** A session's way to the executor: while the session is paused its steps wait, and those of other sessions go on. */
+import type { DrawRule, DrawShape } from '../backend.ts';
 import { NearfieldError } from '../base/error.ts';
-import type { Executor, PlanExecutor, RunOptions, Step, StepResult } from '../executor.ts';
-import type { CacheMoveRow } from '../kv-cache.ts';
+import type { DrawQueue, Executor, PlanExecutor, RunOptions, Step, StepResult } from '../executor.ts';
+import type { CacheMoveRow, Sequence } from '../kv-cache.ts';
+import { GuardedDraws } from './guarded-draws.ts';
 
 /** What sessions need of an engine's executor. */
 export type SessionExecutor = Executor & Pick<PlanExecutor, 'maxRows'>;
@@ -17,6 +19,7 @@ export class PausableExecutor implements SessionExecutor {
   readonly vocabularySize: number;
   readonly maxSelected: number;
   readonly maxRows: number;
+  readonly draws: boolean;
   readonly #executor: SessionExecutor;
   #isPaused = false;
   /** Ends the step under way once its grace is over; another one after each resume that it was used before. */
@@ -25,6 +28,8 @@ export class PausableExecutor implements SessionExecutor {
   /** The caller's signal and `#cut`'s as one, kept from step to step. */
   #joined: { readonly caller: AbortSignal | undefined; readonly signal: AbortSignal } | undefined;
   #isRunning = false;
+  /** The latest that were opened. */
+  #draws: GuardedDraws | undefined;
   /** Those who wait for the end of the step under way, or for `resume`. */
   readonly #waiting = new Set<() => void>();
 
@@ -33,12 +38,14 @@ export class PausableExecutor implements SessionExecutor {
     this.vocabularySize = executor.vocabularySize;
     this.maxSelected = executor.maxSelected;
     this.maxRows = executor.maxRows;
+    this.draws = executor.draws === true;
   }
 
   /** Resolves when nothing is computed any more: within about 100 ms. */
   async pause(): Promise<void> {
     if (!this.#isPaused && this.#isRunning) this.#grace = setTimeout(() => this.#cut.abort(), graceMs);
     this.#isPaused = true;
+    if (this.#draws) await this.#draws.quiet(graceMs);
     while (this.#isPaused && this.#isRunning) await this.#change(undefined);
   }
 
@@ -72,6 +79,17 @@ export class PausableExecutor implements SessionExecutor {
 
   move(moves: readonly CacheMoveRow[]): Promise<void> | undefined {
     return this.#executor.move(moves);
+  }
+
+  /** Rows wait for `resume` before they are queued. */
+  openDraws(sequence: Sequence, rule: DrawRule, shape: DrawShape): DrawQueue | undefined {
+    const queue = this.#executor.openDraws?.(sequence, rule, shape);
+    const mayQueue = async (signal: AbortSignal | undefined): Promise<boolean> => {
+      while (this.#isPaused && !signal?.aborted) await this.#change(signal);
+      return true;
+    };
+    this.#draws = queue && new GuardedDraws(queue, { mayQueue, isValid: () => true });
+    return this.#draws;
   }
 
   /** The executor behind it is the engine's to close. */

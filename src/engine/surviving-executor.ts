@@ -2,9 +2,11 @@
  * A session's way to a machine that may be lost: a step that failed so is run again once the machine is back and the rows
  * before it have been computed again, from the tokens that are kept here. The ids are those of an undisturbed run.
  */
-import type { RunOptions, Step, StepResult } from '../executor.ts';
+import type { DrawRule, DrawShape } from '../backend.ts';
+import type { DrawQueue, RunOptions, Step, StepResult } from '../executor.ts';
 import type { CacheMoveRow, Sequence } from '../kv-cache.ts';
 import { computeChain } from './compute-chain.ts';
+import { GuardedDraws } from './guarded-draws.ts';
 import type { SessionExecutor } from './pausable-executor.ts';
 import type { Recovery } from './recovery.ts';
 
@@ -15,6 +17,7 @@ export class SurvivingExecutor implements SessionExecutor {
   readonly vocabularySize: number;
   readonly maxSelected: number;
   readonly maxRows: number;
+  readonly draws: boolean;
   readonly #executor: SessionExecutor;
   readonly #sequence: Sequence;
   readonly #recovery: Recovery;
@@ -32,6 +35,7 @@ export class SurvivingExecutor implements SessionExecutor {
     this.vocabularySize = executor.vocabularySize;
     this.maxSelected = executor.maxSelected;
     this.maxRows = executor.maxRows;
+    this.draws = executor.draws === true;
   }
 
   /** From now on the committed rows are those of these ids. */
@@ -59,6 +63,15 @@ export class SurvivingExecutor implements SessionExecutor {
       if (!this.#recovery.isNeeded) throw error;
       await this.#recovery.recover(error);
     }
+  }
+
+  /** While the machine is as it was: what a lost one has drawn is found by a step that `run` computes. */
+  openDraws(sequence: Sequence, rule: DrawRule, shape: DrawShape): DrawQueue | undefined {
+    const recovery = this.#recovery;
+    const epoch = this.#epoch;
+    const isValid = (): boolean => !recovery.isNeeded && !recovery.underWay && recovery.epoch === epoch;
+    const queue = isValid() ? this.#executor.openDraws?.(sequence, rule, shape) : undefined;
+    return queue && new GuardedDraws(queue, { mayQueue: async () => isValid(), isValid });
   }
 
   close(): void {}

@@ -1,5 +1,5 @@
 /** Opens an executor: checks the bounds, reserves and allocates what steps work in, prepares the programs. */
-import { type Backend, type Region, StepBlock } from '../backend.ts';
+import { type Backend, drawBlockLayout, type Region, StepBlock } from '../backend.ts';
 import { NearfieldError } from '../base/error.ts';
 import type { PlanExecutor, TraceEvent } from '../executor.ts';
 import type { KvCache } from '../kv-cache.ts';
@@ -13,6 +13,8 @@ import { StageRunner } from './stage-runner.ts';
 /** A tree has 64 rows at most, a copied page 127. */
 const movesAtATime = 128;
 const defaultSequences = 16;
+/** Behind the step block. */
+const drawBytes = 4 * drawBlockLayout.words;
 
 export interface ExecutorOptions {
   readonly backend: Backend;
@@ -32,12 +34,13 @@ export interface ExecutorOptions {
   readonly gaps?: PaceOptions | undefined;
 }
 
-/** Bytes that an executor reserves which has the plan's own bounds, and sequences of so many rows. */
-export function workspaceBytes(plan: Plan, contextLength: number): number {
+/** Bytes that an executor reserves which has the plan's own bounds, and sequences of so many rows; one that draws tokens, too. */
+export function workspaceBytes(plan: Plan, contextLength: number, draws = false): number {
   const { rows, selected } = plan.graph.symbols;
   const [maxRows, maxSelected] = [dimBounds(rows).max, dimBounds(selected).max];
   const block = stepBlock(maxRows, maxSelected, defaultSequences, contextLength, plan.cache.pageRows);
-  return evaluateDim(plan.arenaBytes, [maxRows, maxSelected]) + block.bytes.length;
+  const arenaBytes = evaluateDim(plan.arenaBytes, [maxRows, maxSelected]);
+  return arenaBytes + block.bytes.length + (draws ? drawBytes : 0);
 }
 
 function stepBlock(
@@ -63,9 +66,13 @@ export function openExecutor(options: ExecutorOptions): PlanExecutor {
   }
   const block = stepBlock(maxRows, maxSelected, maxSequences, cache.contextLength, plan.cache.pageRows);
   const arenaBytes = evaluateDim(plan.arenaBytes, [maxRows, maxSelected]);
+  // A row's token must be known before it is computed where tables lie elsewhere, or something has to happen between programs.
+  const isUnbroken = !(weights.isStreamed || weights.rows || options.onTrace || options.gaps);
+  const draws = isUnbroken && backend.drawing !== undefined;
+  const stepBytes = block.bytes.length + (draws ? drawBytes : 0);
   // The machine has as much of it in each memory.
   const reservation = budget.reserve(
-    plan.weightBytes.length * (arenaBytes + block.bytes.length),
+    plan.weightBytes.length * (arenaBytes + stepBytes),
     'arena',
     'a smaller number of rows in one pass',
   );
@@ -81,12 +88,12 @@ export function openExecutor(options: ExecutorOptions): PlanExecutor {
   };
   try {
     const arena = allocate(arenaBytes, 'arena');
-    const step = allocate(block.bytes.length, 'step');
+    const step = allocate(stepBytes, 'step');
     const pace = options.gaps && new Pace(options.gaps);
     const runner = new StageRunner({ backend, plan, weights, arena, step, onTrace: options.onTrace, pace });
     const limits = { maxRows, maxSelected, maxSequences, maxMoves: movesAtATime };
     return new QueuedExecutor({
-      ...{ backend, plan, cache, weights, runner, block, arena, step, limits, free },
+      ...{ backend, plan, cache, weights, runner, block, arena, step, limits, free, draws },
       arenaBytes: reservation.bytes,
     });
   } catch (error) {

@@ -1,13 +1,14 @@
 /** Runs steps one at a time: chunk by chunk, and within a chunk as many passes of the head as the selection needs. */
-import type { Backend, Region, StepBlock } from '../backend.ts';
+import type { Backend, DrawRule, DrawShape, Region, StepBlock } from '../backend.ts';
 import { known } from '../base/error.ts';
-import type { PlanExecutor, RunOptions, Step, StepResult } from '../executor.ts';
+import type { DrawQueue, PlanExecutor, RunOptions, Step, StepResult } from '../executor.ts';
 import type { Value } from '../graph.ts';
-import type { CacheMoveRow, KvCache } from '../kv-cache.ts';
+import type { CacheMoveRow, KvCache, Sequence } from '../kv-cache.ts';
 import type { Plan } from '../plan.ts';
 import type { Weights } from '../weights.ts';
 import { AppendedRows } from './appended-rows.ts';
 import { checkStep } from './check-step.ts';
+import { Draws } from './draw-queue.ts';
 import { MoveRunner } from './move-runner.ts';
 import { Passes } from './passes.ts';
 import type { StageRunner } from './stage-runner.ts';
@@ -30,6 +31,8 @@ export interface ExecutorParts {
     readonly maxMoves: number;
   };
   readonly arenaBytes: number;
+  /** Whether the machine draws tokens, and the region of the step has room for it. */
+  readonly draws: boolean;
   /** Releases the regions and their reservation. */
   readonly free: () => void;
 }
@@ -48,12 +51,14 @@ export class QueuedExecutor implements PlanExecutor {
   readonly maxSelected: number;
   readonly maxRows: number;
   readonly arenaBytes: number;
+  readonly draws: boolean;
   readonly #parts: ExecutorParts;
   readonly #queue = new TurnQueue();
   readonly #appended = new AppendedRows();
   readonly #results: StepResults;
   readonly #moves: MoveRunner;
   readonly #passes: Passes;
+  readonly #draws: Draws | undefined;
   #running: RunningStep | undefined;
   /** The programs of the present pass, whose results are yet to be taken. */
   #isSubmitted = false;
@@ -65,6 +70,8 @@ export class QueuedExecutor implements PlanExecutor {
     this.#passes = new Passes(limits, this.#appended);
     this.#results = new StepResults(backend, plan, arena);
     this.#moves = new MoveRunner(backend, runner, block, step, limits);
+    this.draws = parts.draws;
+    this.#draws = parts.draws ? new Draws(parts, this.#queue) : undefined;
     this.vocabularySize = this.#results.vocabularySize;
     this.maxSelected = limits.maxSelected;
     this.maxRows = limits.maxRows;
@@ -179,6 +186,10 @@ export class QueuedExecutor implements PlanExecutor {
     }
   }
 
+  openDraws(sequence: Sequence, rule: DrawRule, shape: DrawShape): DrawQueue | undefined {
+    return this.#draws?.open(sequence, rule, shape);
+  }
+
   observed(value: Value): Promise<Float32Array | Float64Array> {
     return this.#results.observed(value, this.#passes.symbols);
   }
@@ -191,7 +202,7 @@ export class QueuedExecutor implements PlanExecutor {
   async #close(): Promise<void> {
     const { runner, free } = this.#parts;
     runner.stop();
-    await this.#queue.close();
+    await Promise.all([this.#draws?.close(), this.#queue.close()]);
     runner.dispose();
     free();
   }

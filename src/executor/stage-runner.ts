@@ -78,19 +78,26 @@ export class StageRunner {
     this.throwIfStopped(signal);
     this.#listenTo(signal);
     const { weights, onTrace, pace } = this.#options;
+    if (weights.isStreamed || onTrace || pace) {
+      return this.#runInTurn(this.#programsOf(stages), symbols, signal);
+    }
+    this.submit(stages, symbols, this.#ticket);
+    return this.#ticket.settled();
+  }
+
+  /** All at once; a failure is the ticket's. Weights are resident. */
+  submit(stages: readonly Stage[], symbols: readonly number[], ticket: Ticket): void {
     const programs = this.#programsOf(stages);
-    if (weights.isStreamed || onTrace || pace) return this.#runInTurn(programs, symbols, signal);
     try {
       for (let index = 0; index < programs.length; index++) {
         const prepared = known(programs[index], 'program');
-        const bound = weights.bind(prepared.program.segment);
+        const bound = this.#options.weights.bind(prepared.program.segment);
         if (bound instanceof Promise) throw new NearfieldError('internal', 'Resident weights come at once');
-        this.#submit(prepared, bound, symbols);
+        this.#submit(prepared, bound, symbols, ticket);
       }
     } catch (error) {
-      this.#ticket.fail(error);
+      ticket.fail(error);
     }
-    return this.#ticket.settled();
   }
 
   /** Throws `aborted` after `stop`, or where the signal says so. */
@@ -168,7 +175,7 @@ export class StageRunner {
         await pace?.gap();
         this.throwIfStopped(signal);
         const startMs = performance.now();
-        this.#submit(prepared, packed, symbols);
+        this.#submit(prepared, packed, symbols, this.#ticket);
         await this.#ticket.settled();
         const durationMs = performance.now() - startMs;
         pace?.worked(durationMs);
@@ -179,9 +186,14 @@ export class StageRunner {
     }
   }
 
-  #submit(prepared: Prepared, weights: readonly PackedWeight[], symbols: readonly number[]): void {
+  #submit(
+    prepared: Prepared,
+    weights: readonly PackedWeight[],
+    symbols: readonly number[],
+    ticket: Ticket,
+  ): void {
     const { backend, arena, step } = this.#options;
     if (prepared.bindings.weights !== weights) prepared.bindings = { arena, step, weights };
-    backend.submit(prepared.program, prepared.bindings, symbols, this.#ticket);
+    backend.submit(prepared.program, prepared.bindings, symbols, ticket);
   }
 }

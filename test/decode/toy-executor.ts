@@ -9,7 +9,7 @@ import { openBudget } from '../../src/base/budget.ts';
 import { NearfieldError } from '../../src/base/error.ts';
 import { philox } from '../../src/base/random.ts';
 import type { DecodeTarget } from '../../src/decoder.ts';
-import type { Executor, Step, StepResult, StepRow } from '../../src/executor.ts';
+import type { DrawQueue, Executor, Step, StepResult, StepRow } from '../../src/executor.ts';
 import {
   type CacheMoveRow,
   type CacheRow,
@@ -29,7 +29,11 @@ export interface ToyOptions {
   /** Called when the rows of a decoding step are in the cache and nothing is computed yet. */
   readonly duringRun?: () => void | Promise<void>;
   readonly beforeMove?: () => void;
+  /** Draws tokens itself. */
+  readonly draws?: (executor: ToyExecutor, ...asked: Parameters<OpenDraws>) => DrawQueue | undefined;
 }
+
+type OpenDraws = NonNullable<Executor['openDraws']>;
 
 interface SeenRow {
   readonly token: number;
@@ -52,8 +56,13 @@ export class ToyExecutor implements Executor {
   readonly #words: number[] = [];
   #queue: Promise<void> = Promise.resolve();
   #lastLogits = new Float32Array(0);
+  readonly draws: boolean;
+  readonly openDraws?: OpenDraws;
 
   constructor(options: ToyOptions) {
+    const { draws } = options;
+    this.draws = draws !== undefined;
+    if (draws) this.openDraws = (...asked) => draws(this, ...asked);
     this.#options = options;
     this.vocabularySize = options.vocabularySize;
     this.maxSelected = options.maxSelected ?? 64;

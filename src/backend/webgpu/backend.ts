@@ -2,6 +2,10 @@
 import type {
   Backend,
   Bindings,
+  DeviceWork,
+  DrawBindings,
+  Drawing,
+  DrawProgram,
   PackedWeight,
   Program,
   ReadWeight,
@@ -13,13 +17,14 @@ import { NearfieldError, throwIfAborted } from '../../base/error.ts';
 import { isNode } from '../../base/platform.ts';
 import type { NumberFormat } from '../../format.ts';
 import type { Capability, Plan, Segment } from '../../plan.ts';
-import type { TensorType } from '../../tensor.ts';
+import { evaluateDim, type TensorType } from '../../tensor.ts';
+import { drawBlockLayout } from '../draw-block.ts';
 import type { BackendOptions } from '../open.ts';
 import { capabilityOf } from './capability.ts';
 import { type DeviceOptions, type OpenDevice, openDevice } from './device.ts';
 import { GpuMemory } from './gpu-memory.ts';
 import { Pipelines } from './pipelines.ts';
-import { compileAhead, GpuProgram, type ProgramParts } from './program.ts';
+import { compileAhead, GpuDraw, type ProgramParts, SegmentProgram } from './program.ts';
 import { type DevicePace, Submitter } from './submitter.ts';
 import { GpuWeight } from './weight.ts';
 import { weightSize } from './weight-layout.ts';
@@ -34,6 +39,9 @@ export async function openWebgpuBackend(
 
 /** In a browser the page's drawing waits for the same device; elsewhere only somebody who cancels. */
 const usualPace = isNode ? { workMs: 80, gapMs: 0 } : { workMs: 8, gapMs: 0 };
+
+const oneRow: readonly number[] = [1, 1];
+const noWeights: readonly GpuWeight[] = [];
 
 export class WebgpuBackend implements Backend {
   readonly name = 'webgpu';
@@ -146,19 +154,41 @@ export class WebgpuBackend implements Backend {
   }
 
   prepare(segment: Segment, plan: Plan): Program {
-    return new GpuProgram(segment, plan, this.#parts);
+    return new SegmentProgram(segment, plan, this.#parts);
   }
 
   submit(program: Program, bindings: Bindings, symbols: readonly number[], ticket: Ticket): void {
     this.#expectOpen();
-    if (!(program instanceof GpuProgram)) {
+    if (!(program instanceof SegmentProgram)) {
       throw new NearfieldError('internal', 'A program of another backend');
     }
+    const arena = this.#memory.of(bindings.arena);
+    const { result } = program;
     this.#submitter.submit({
-      ...{ program, ticket, symbols: [...symbols] },
-      arena: this.#memory.of(bindings.arena),
+      ...{ program, ticket, symbols: [...symbols], arena },
       step: this.#memory.of(bindings.step),
       weights: bindings.weights as readonly GpuWeight[],
+      result: result && {
+        region: arena,
+        offset: evaluateDim(result.offset, symbols),
+        byteLength: evaluateDim(result.bytes, symbols),
+      },
+    });
+  }
+
+  readonly drawing: Drawing = {
+    prepare: (plan, shape) => new GpuDraw(plan, shape, this.#parts),
+    submit: (program, bindings, ticket) => this.#draw(program, bindings, ticket),
+  };
+
+  #draw(program: DrawProgram, { arena, step, slotBytes }: DrawBindings, ticket: Ticket): void {
+    this.#expectOpen();
+    if (!(program instanceof GpuDraw)) throw new NearfieldError('internal', 'A draw of another backend');
+    const region = this.#memory.of(step);
+    this.#submitter.submit({
+      ...{ program, ticket, symbols: oneRow, weights: noWeights },
+      ...{ arena: this.#memory.of(arena), step: region },
+      result: { region, offset: slotBytes, byteLength: 4 * drawBlockLayout.drawnWords },
     });
   }
 
@@ -166,6 +196,10 @@ export class WebgpuBackend implements Backend {
     let weightBytes = 0;
     for (const { byteLength } of this.#weights) weightBytes += byteLength;
     return { weightBytes, regionBytes: this.#memory.regionBytes };
+  }
+
+  work(): DeviceWork {
+    return { ...this.#submitter.work };
   }
 
   /** Kernels that this device computes wrongly, so that others stand in for them. */

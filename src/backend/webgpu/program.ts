@@ -1,14 +1,17 @@
-/** A prepared segment: for each number of rows that recent steps had, launches with their pipelines and bind groups. */
-import type { Program } from '../../backend.ts';
+/** What was prepared: for each number of rows that recent steps had, launches with their pipelines and bind groups. */
+import type { DrawProgram, Program } from '../../backend.ts';
 import { known } from '../../base/error.ts';
 import type { Operand, Plan, Segment } from '../../plan.ts';
-import { dimBounds, evaluateDim } from '../../tensor.ts';
+import { dimBounds } from '../../tensor.ts';
+import type { DrawShape } from '../draw-block.ts';
 import { usage } from './device.ts';
 import type { GpuMemory, GpuRegion } from './gpu-memory.ts';
 import type { Bound, Launch } from './launch-list.ts';
 import { Lowering } from './lower.ts';
+import { drawLaunches } from './lower-draw.ts';
 import type { Compiled, Pipelines } from './pipelines.ts';
 import type { DeviceProfile } from './profile.ts';
+import type { KernelText } from './shader/kernel.ts';
 import type { GpuWeight } from './weight.ts';
 
 /** Kept per program: one token, a full chunk, a tree, and some that come once. */
@@ -62,11 +65,9 @@ export function compileAhead(segment: Segment, plan: Plan, parts: Omit<ProgramPa
   }
 }
 
-export class GpuProgram implements Program {
-  readonly segment: Segment;
-  readonly plan: Plan;
-  /** What the caller reads when this was the last program of a step. */
-  readonly result: Operand | undefined;
+export class GpuProgram {
+  /** For so many buffers of cache pages and these values of the symbols. */
+  readonly #launches: (banks: number, symbols: readonly number[]) => readonly Launch[];
   readonly #parts: ProgramParts;
   readonly #instances: KeptInstance[] = [];
   /** By the words' text. */
@@ -75,20 +76,12 @@ export class GpuProgram implements Program {
   #device: GPUDevice | undefined;
   #uses = 0;
 
-  constructor(segment: Segment, plan: Plan, parts: ProgramParts) {
-    this.segment = segment;
-    this.plan = plan;
+  constructor(
+    parts: ProgramParts,
+    launches: (banks: number, symbols: readonly number[]) => readonly Launch[],
+  ) {
     this.#parts = parts;
-    const { logits, argmax } = plan;
-    const written = segment.kernels.flatMap((kernel) => kernel.outputs.map(({ value }) => value));
-    this.result = [argmax, logits].find(({ value }) => written.includes(value));
-    compileAhead(segment, plan, parts);
-  }
-
-  resultPlace(symbols: readonly number[]): { offset: number; byteLength: number } | undefined {
-    const { result } = this;
-    if (!result) return undefined;
-    return { offset: evaluateDim(result.offset, symbols), byteLength: evaluateDim(result.bytes, symbols) };
+    this.#launches = launches;
   }
 
   instance(
@@ -117,11 +110,10 @@ export class GpuProgram implements Program {
     weights: readonly GpuWeight[],
     symbols: readonly number[],
   ): KeptInstance {
-    const { profile, memory, pipelines } = this.#parts;
+    const { memory, pipelines } = this.#parts;
     const device = this.#deviceNow();
     const { generation } = memory;
-    const banks = Math.max(1, memory.bankCount);
-    const { launches } = new Lowering(this.segment, this.plan, profile, banks, symbols);
+    const launches = this.#launches(Math.max(1, memory.bankCount), symbols);
     const parameters = device.createBuffer({
       size: Math.max(1, launches.length) * parameterBytes,
       usage: usage.uniform,
@@ -228,5 +220,38 @@ export class GpuProgram implements Program {
     this.#constants.clear();
     this.#scratch?.destroy();
     this.#scratch = undefined;
+  }
+}
+
+export class SegmentProgram extends GpuProgram implements Program {
+  readonly segment: Segment;
+  /** What the caller reads when this was the last program of a step. */
+  readonly result: Operand | undefined;
+
+  constructor(segment: Segment, plan: Plan, parts: ProgramParts) {
+    super(parts, (banks, symbols) => new Lowering(segment, plan, parts.profile, banks, symbols).launches);
+    this.segment = segment;
+    const { logits, argmax } = plan;
+    const written = segment.kernels.flatMap((kernel) => kernel.outputs.map(({ value }) => value));
+    this.result = [argmax, logits].find(({ value }) => written.includes(value));
+    compileAhead(segment, plan, parts);
+  }
+}
+
+export class GpuDraw extends GpuProgram implements DrawProgram {
+  readonly #kernels: readonly KernelText[];
+  readonly #pipelines: Pipelines;
+
+  constructor(plan: Plan, shape: DrawShape, parts: ProgramParts) {
+    const launches = drawLaunches(plan, shape, parts.profile);
+    super(parts, () => launches);
+    this.#kernels = launches.map(({ kernel }) => kernel);
+    this.#pipelines = parts.pipelines;
+  }
+
+  /** Begins to compile what is not. */
+  get isReady(): boolean {
+    const compiled = this.#kernels.map((kernel) => this.#pipelines.of(kernel));
+    return compiled.every(({ pipeline }) => pipeline);
   }
 }

@@ -1,5 +1,5 @@
 /** Hands work to the device's queue: programs of a step as one command buffer, with the copy of their result behind them. */
-import { NearfieldError } from '../../base/error.ts';
+import { known, NearfieldError } from '../../base/error.ts';
 import { isSharedBuffer, nextTurn } from '../../base/platform.ts';
 import type { Ticket, TicketMachine } from '../ticket.ts';
 import { mapRead, usage } from './device.ts';
@@ -16,7 +16,15 @@ export interface Submit {
   readonly step: GpuRegion;
   readonly weights: readonly GpuWeight[];
   readonly symbols: readonly number[];
+  /** What the caller reads when this was the last program of a step. */
+  readonly result: ResultPlace | undefined;
   readonly ticket: Ticket;
+}
+
+interface ResultPlace {
+  readonly region: GpuRegion;
+  readonly offset: number;
+  readonly byteLength: number;
 }
 
 /** How the device is shared with whoever else draws or computes with it. */
@@ -27,7 +35,7 @@ export interface DevicePace {
   readonly gapMs: number;
 }
 
-/** What the last step gave, on the host. */
+/** What a step gave, on the host. */
 interface Fetched {
   readonly offset: number;
   readonly byteLength: number;
@@ -35,11 +43,13 @@ interface Fetched {
 }
 
 export class Submitter implements TicketMachine {
+  /** What the device was asked for so far. */
+  readonly work = { submits: 0, dispatches: 0, bytesWritten: 0, bytesRead: 0 };
   #device: GPUDevice;
   readonly #queue: WorkQueue<Submit>;
   readonly #underWay = new Set<Promise<void>>();
-  /** Results of each arena's last step. */
-  readonly #fetched = new Map<GpuRegion, Fetched>();
+  /** Results of each arena's last step, and tokens that were drawn. */
+  readonly #fetched = new Map<GpuRegion, Fetched[]>();
   /** Buffers for results that nobody uses now. */
   readonly #staging: GPUBuffer[] = [];
   /** Of a command the device found wrong, or its loss. */
@@ -53,6 +63,8 @@ export class Submitter implements TicketMachine {
   readonly #cancelled = new Set<Ticket>();
   readonly #pace: DevicePace;
   readonly #slices: TimeSlices;
+  /** When the latest commands had run. */
+  #lastEndMs = 0;
 
   constructor(device: GPUDevice, pace: DevicePace) {
     this.#device = device;
@@ -121,6 +133,7 @@ export class Submitter implements TicketMachine {
     const own = isSharedBuffer(whole.buffer) ? new Uint8Array(whole) : (whole as Uint8Array<ArrayBuffer>);
     // What has to wait is copied: the caller writes to its bytes again.
     const now = this.#queue.isEmpty ? own : own.slice();
+    this.work.bytesWritten += now.length;
     this.#queue.run(() => this.#device.queue.writeBuffer(store.buffer, offset + offsetBytes, now));
   }
 
@@ -137,22 +150,26 @@ export class Submitter implements TicketMachine {
   }
 
   read(region: GpuRegion, offsetBytes: number, target: Uint8Array): Promise<void> | undefined {
-    const fetched = this.#fetched.get(region);
-    if (fetched && offsetBytes === fetched.offset && target.length <= fetched.byteLength) {
+    const fetched = this.#fetched.get(region)?.find(({ offset }) => offset === offsetBytes);
+    if (fetched && target.length <= fetched.byteLength) {
       target.set(new Uint8Array(fetched.staging.getMappedRange(0, align(target.length)), 0, target.length));
-      this.forget(region);
+      this.forget(region, offsetBytes);
       return undefined;
     }
     return this.#readBack(region, offsetBytes, target);
   }
 
-  /** Results that lie in this region are not given out any more. */
-  forget(region: GpuRegion): void {
-    const fetched = this.#fetched.get(region);
-    if (!fetched) return;
-    this.#fetched.delete(region);
-    fetched.staging.unmap();
-    this.#staging.push(fetched.staging);
+  /** Results that lie in this region, or in one place of it, are not given out any more. */
+  forget(region: GpuRegion, place?: number): void {
+    const fetched = this.#fetched.get(region) ?? [];
+    for (let index = fetched.length - 1; index >= 0; index--) {
+      const { offset, staging } = known(fetched[index], 'result');
+      if (place !== undefined && offset !== place) continue;
+      fetched.splice(index, 1);
+      staging.unmap();
+      this.#staging.push(staging);
+    }
+    if (fetched.length === 0) this.#fetched.delete(region);
   }
 
   async close(): Promise<void> {
@@ -180,6 +197,8 @@ export class Submitter implements TicketMachine {
             staging.size,
           );
           this.#device.queue.submit([encoder.finish()]);
+          this.work.submits++;
+          this.work.bytesRead += staging.size;
           staging.mapAsync(mapRead).then(resolve, reject);
         });
       });
@@ -254,10 +273,13 @@ export class Submitter implements TicketMachine {
   async #measure(works: readonly number[], done: Promise<void>): Promise<void> {
     const startMs = performance.now();
     await done;
+    const endMs = performance.now();
+    // What went behind other work began when that was done.
     this.#slices.took(
       works.reduce((sum, work) => sum + work, 0),
-      performance.now() - startMs,
+      endMs - Math.max(startMs, this.#lastEndMs),
     );
+    this.#lastEndMs = endMs;
   }
 
   /** The last commands are with the device; what follows may go behind them. */
@@ -285,6 +307,8 @@ export class Submitter implements TicketMachine {
 
   /** Behind the last of a step's commands its result is copied to where the host can read it. */
   #encode(dispatches: readonly Dispatch[], ending: readonly Submit[]): Promise<void> {
+    this.work.submits++;
+    this.work.dispatches += dispatches.length;
     const encoder = this.#device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     for (const { compiled, bindGroup, groups } of dispatches) {
@@ -294,18 +318,22 @@ export class Submitter implements TicketMachine {
       pass.dispatchWorkgroups(...groups);
     }
     pass.end();
-    const last = ending.at(-1);
-    const place = last?.program.resultPlace(last.symbols);
-    if (!last || !place || place.byteLength === 0) {
+    const place = ending.at(-1)?.result;
+    if (!place || place.byteLength === 0) {
       this.#device.queue.submit([encoder.finish()]);
       return this.#device.queue.onSubmittedWorkDone().then(() => {});
     }
     const staging = this.#stagingOf(place.byteLength);
     const size = align(place.byteLength);
-    encoder.copyBufferToBuffer(last.arena.store.buffer, last.arena.offset + place.offset, staging, 0, size);
+    this.work.bytesRead += size;
+    const { region, offset, byteLength } = place;
+    encoder.copyBufferToBuffer(region.store.buffer, region.offset + offset, staging, 0, size);
     this.#device.queue.submit([encoder.finish()]);
     return staging.mapAsync(mapRead, 0, size).then(() => {
-      this.#fetched.set(last.arena, { ...place, staging });
+      this.forget(region, offset);
+      const fetched = this.#fetched.get(region);
+      if (fetched) fetched.push({ offset, byteLength, staging });
+      else this.#fetched.set(region, [{ offset, byteLength, staging }]);
     });
   }
 

@@ -42,6 +42,7 @@ export function engineHandlers(loadEngine: LoadEngine): Omit<CallHandlers, keyof
     memory: () => engine().memory(),
     changeMemoryBudget: ({ bytes }) => engine().changeMemoryBudget(bytes),
     streaming: () => engine().streaming(),
+    deviceWork: () => engine().deviceWork(),
     openSession: async () => adopt(await engine().session()),
     restore: async ({ bytes }) => adopt(await engine().restore(bytes)),
     tokens: ({ session }) => sessionOf(session).tokens(),

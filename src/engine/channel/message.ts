@@ -1,4 +1,5 @@
 /** What crosses between an engine's client and its worker; all of it survives a structured clone. */
+import type { DeviceWork } from '../../backend.ts';
 import type {
   ChatMessage,
   Engine,
@@ -77,6 +78,7 @@ export interface EngineCalls extends LookCalls {
   memory: Call<undefined, MemoryReport>;
   changeMemoryBudget: Call<{ readonly bytes: number }, void>;
   streaming: Call<undefined, StreamingReport | undefined>;
+  deviceWork: Call<undefined, DeviceWork | undefined>;
   openSession: Call<undefined, SessionHandle>;
   restore: Call<{ bytes: Uint8Array }, SessionHandle>;
   tokens: Call<OfSession, readonly number[]>;

@@ -1,4 +1,6 @@
 /** An engine in a worker of its own, with the interface of one that is here. */
+
+import type { DeviceWork } from '../../backend.ts';
 import { NearfieldError, throwIfAborted } from '../../base/error.ts';
 import type {
   ChatMessage,
@@ -86,6 +88,10 @@ class RemoteEngine implements Engine {
 
   streaming(): Promise<StreamingReport | undefined> {
     return this.#client.call('streaming', undefined).answer;
+  }
+
+  deviceWork(): Promise<DeviceWork | undefined> {
+    return this.#client.call('deviceWork', undefined).answer;
   }
 
   /** Calls that are under way reject with `aborted`. */

@@ -1,9 +1,18 @@
 /** Kernels on single rows: embedding, norm, sums, gates, selection, arg-max. */
 import type { Activation, Gating } from '../../../graph.ts';
+import { drawBlockLayout } from '../../draw-block.ts';
 import { blockValuesOf, type WeightLayout } from '../weight-layout.ts';
 import { activationText, gatingKey, gatingText, hyperbolicTangent, literal } from './activation.ts';
 import { arena, arenaValue, entry, type KernelText, reads, step, threadNumber } from './kernel.ts';
 import { blockFunctions, exactHalves, exactQuad, floatQuad, levelReader, wordReader } from './weights.ts';
+
+/** A row's token, or its position. */
+const tokenOf = `
+fn tokenOf(row: u32, field: u32) -> u32 {
+  let word = step[step[4] + row * 8u + field];
+  if ((word & 0x80000000u) == 0u) { return word; }
+  return step[step[10] + ${drawBlockLayout.drawnWords}u * ~word];
+}`;
 
 /** One thread per row and block; a matrix in several parts is read by one launch for each, which leaves other rows alone. */
 export function embedKernel(layout: WeightLayout): KernelText {
@@ -34,12 +43,13 @@ for (var quad = 0u; quad < 8u; quad++) { arena[at + quad] = factor * (${exactQua
       layout.name === 'f16' ? exactHalves : '',
       levelReader([layout]),
       layout.kind === 'block' ? blockFunctions(layout, 'w0') : '',
+      tokenOf,
       entry(`
   let blocks = p.k4 / ${quads}u;
   let thread = ${threadNumber};
   let t = thread / blocks;
 if (t >= p.rows) { return; }
-  let token = step[step[4] + t * 8u + p.field];
+  let token = tokenOf(t, p.field);
 if (token < p.firstRow || token - p.firstRow >= p.rowCount) { return; }
   let row = token - p.firstRow;
   let block = thread % blocks;
@@ -55,13 +65,14 @@ export const plainEmbedKernel: KernelText = {
   key: 'embed plain',
   bindings: [arena, reads('table', 'f32'), step],
   params: ['rows', 'width', 'field', 'firstRow', 'rowCount', 'out'],
-  body: entry(`
+  body: `${tokenOf}
+${entry(`
   let thread = ${threadNumber};
   let t = thread / p.width;
 if (t >= p.rows) { return; }
-  let token = step[step[4] + t * 8u + p.field];
+  let token = tokenOf(t, p.field);
 if (token < p.firstRow || token - p.firstRow >= p.rowCount) { return; }
-${arenaValue('p.out + thread')} = table[(token - p.firstRow) * p.width + thread % p.width];`),
+${arenaValue('p.out + thread')} = table[(token - p.firstRow) * p.width + thread % p.width];`)}`,
 };
 
 /** y = x Wᵀ (+ b), one thread per result, for matrices whose rows four does not divide. */
