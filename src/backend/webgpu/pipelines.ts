@@ -1,6 +1,6 @@
 /** Compute pipelines by the text of their kernel: compiled once per device, without keeping the caller waiting. */
 import { NearfieldError } from '../../base/error.ts';
-import { checkKernel } from './kernel-checks.ts';
+import { runCheck } from './check/run-check.ts';
 import { type KernelText, shaderText } from './shader/kernel.ts';
 
 export interface Compiled {
@@ -77,7 +77,7 @@ export class Pipelines {
     layout: GPUBindGroupLayout,
   ): Promise<void> {
     if (!kernel.check) return;
-    const problem = await checkKernel(device, pipeline, layout, kernel, kernel.check());
+    const problem = await runCheck(device, pipeline, layout, kernel, kernel.check());
     if (problem === undefined) return;
     this.#wrongKernels.add(kernel.key);
     throw new WrongKernelError('backend', `The GPU's driver computes ${kernel.key} wrongly: ${problem}`);

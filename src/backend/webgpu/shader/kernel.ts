@@ -20,18 +20,22 @@ export interface KernelText {
   readonly check?: () => KernelCheck;
 }
 
-/** One launch of a kernel and what it must leave in the arena. */
+/** One launch of a kernel and what it must leave behind. */
 export interface KernelCheck {
-  readonly arena: Float32Array<ArrayBuffer>;
-  /** What the bindings after the arena hold. */
+  /** What the bindings hold, in order. */
   readonly buffers: readonly ArrayBufferView<ArrayBuffer>[];
   readonly params: Readonly<Record<string, number>>;
   readonly groups: readonly [number, number, number];
-  /** Where the results begin in the arena, in values. */
-  readonly outAt: number;
-  readonly expected: Float64Array;
-  readonly bounds: Float64Array;
+  /** Words that are looked at, one stretch behind the other. `binding`: index into `buffers`. */
+  readonly results: readonly { readonly binding: number; readonly first: number; readonly count: number }[];
+  /** What the words stand for; float32 without it. */
+  readonly valuesOf?: (words: Uint32Array<ArrayBuffer>) => ArrayLike<number>;
+  readonly expected: ArrayLike<number>;
+  /** How far each value may be from what is expected. */
+  readonly bounds: ArrayLike<number>;
 }
+
+export const withCheck = (kernel: KernelText, check: () => KernelCheck): KernelText => ({ ...kernel, check });
 
 export const arena: Binding = { name: 'arena', element: 'vec4<f32>', access: 'read_write' };
 export const step: Binding = { name: 'step', element: 'u32', access: 'read' };
