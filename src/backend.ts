@@ -55,6 +55,16 @@ export interface Bindings {
   readonly weights: readonly PackedWeight[];
 }
 
+/** What a machine does at best, measured now. */
+export interface MachineRates {
+  /** Of a copy within its memory, what is read and what is written together. */
+  readonly copyBytesPerSecond: number;
+  /** Multiplications and additions of float32. */
+  readonly operationsPerSecond: number;
+  /** Microseconds for a launch that does nothing, among many. */
+  readonly launchUs: number;
+}
+
 export interface Backend {
   readonly name: string;
   describe(): Capability;
@@ -112,13 +122,20 @@ export interface Backend {
    * graph's symbols: `[T, R]`. A failure is the ticket's; throws `internal` for a program of another backend.
    */
   submit(program: Program, bindings: Bindings, symbols: readonly number[], ticket: Ticket): void;
-  /** The device is gone (a driver that crashed, a browser that took it): every ticket fails until `recover`. */
+  /**
+   * The device is gone (a driver that crashed, a browser that took it) or refuses its work (no room, no kernel that is
+   * right): every ticket fails until `recover`, with code `backend` where that may help.
+   */
   readonly isLost?: boolean;
   /**
    * Of machines that can be lost: opens the device anew. Regions are there under their addresses, all zero; programs run
    * again; packed weights have room and must be packed again (`packRows`). Rejects where the device does not come back.
    */
   recover?(): Promise<void>;
+  /** For people: what this machine was seen to do wrongly and is not asked for any more, a line each. */
+  remarks?(): readonly string[];
+  /** For benchmarks; takes a second or so, in which nothing else should be asked of the machine. */
+  measureRates?(): Promise<MachineRates>;
   /** Threads that compute, for reports; where the backend chooses their number, those of a short step at present. */
   readonly threads: number;
   /** Bytes now held, by purpose. */

@@ -124,6 +124,13 @@ export interface MemoryReport {
   readonly arenaBytes: number;
 }
 
+/** What computes at present. */
+export interface MachineReport {
+  readonly backend: BackendName;
+  /** What is to be told of it, a line each: kernels that the GPU's driver computes wrongly, a backend that took over. */
+  readonly remarks: readonly string[];
+}
+
 export interface DraftDescription {
   /** File name or URL. */
   readonly source: string;
@@ -315,6 +322,8 @@ export interface Engine extends AsyncDisposable, Disposable {
   memory(): Promise<MemoryReport>;
   /** Undefined where all weights are in memory. */
   streaming(): Promise<StreamingReport | undefined>;
+  /** May change while the engine is open. */
+  machine(): Promise<MachineReport>;
   close(): Promise<void>;
 }
 

@@ -18,6 +18,7 @@ import {
   selectCheck,
 } from '../../src/backend/webgpu/check/row-checks.ts';
 import { openDevice } from '../../src/backend/webgpu/device.ts';
+import { KernelVerdicts } from '../../src/backend/webgpu/kernel-verdicts.ts';
 import { Pipelines, WrongKernelError } from '../../src/backend/webgpu/pipelines.ts';
 import { attentionKernel, mergeKernel } from '../../src/backend/webgpu/shader/attention.ts';
 import { cacheMoveKernel, cacheWriteKernel, ropeKernel } from '../../src/backend/webgpu/shader/cache.ts';
@@ -129,7 +130,7 @@ for (const [name, [kernel, check, from, to]] of Object.entries(subjects)) {
   test(`webgpu: the check of ${name} lets a right kernel through and no wrong one`, { skip }, async () => {
     if (!opened) return;
     const { device, profile } = await opened;
-    const pipelines = new Pipelines(device, profile.wrongKernels);
+    const pipelines = new Pipelines(device, profile.wrongKernels, await KernelVerdicts.open(undefined, ''));
     await pipelines.of(withCheck(kernel, check)).ready;
     const body = typeof from === 'string' ? kernel.body.replaceAll(from, to) : kernel.body.replace(from, to);
     assert.notEqual(body, kernel.body);

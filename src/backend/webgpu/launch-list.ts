@@ -91,7 +91,7 @@ export class LaunchList {
     const { wrongKernels } = this.site.profile;
     const found = candidates.find(({ key }) => !wrongKernels.has(key));
     if (found) return found;
-    throw new NoKernelError('backend', `The GPU's driver computes ${what} wrongly; use another backend`);
+    throw new NoKernelError('unsupported', `The GPU's driver computes ${what} wrongly; use another backend`);
   }
 
   /** So many threads or workgroups in x and y. */

@@ -33,8 +33,10 @@ export function lowerAttention(list: LaunchList, kernel: Kernel): void {
   const mayCut = rows <= fewRows && !profile.wrongKernels.has(merge.key);
   const candidates = [
     ...(profile.parallel && mayCut ? [{ shared: true, split: true }] : []),
-    ...(profile.parallel ? [{ shared: true, split: false }] : []),
-    { shared: false, split: false },
+    ...[
+      { shared: profile.parallel, split: false },
+      { shared: !profile.parallel, split: false },
+    ],
   ].map(({ shared, split }) => {
     const shape: AttentionShape = { ...common, shared };
     const check = () => attentionCheck(shape, banks, split);

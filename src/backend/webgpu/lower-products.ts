@@ -48,11 +48,13 @@ export class ProductLowering {
 
   /** The first kernel for so many rows and blocks along K that this device has not been seen to compute wrongly. */
   #productKernel(shape: ProductShape, rows: number, blocks: number): ChosenProduct {
-    const { parallel } = this.#list.site.profile;
+    const { parallel, subgroupSize } = this.#list.site.profile;
     const candidates = [
       ...(parallel && rows > fewRows ? [tiled(shape)] : []),
+      ...(parallel && subgroupSize > 1 && rows === 1 ? [inLanes(shape, rows, blocks, subgroupSize)] : []),
       ...(parallel ? [inLanes(shape, rows, blocks)] : []),
       alone(shape, rows),
+      ...(parallel ? [] : [inLanes(shape, rows, blocks)]),
     ];
     const kernels = candidates.map(({ kernel }) => kernel);
     const chosen = this.#list.expectRight(kernels, shapeKey(shape));
@@ -233,13 +235,14 @@ const lanesFor = (blocks: number): number =>
 const tiled = (shape: ProductShape): ChosenProduct =>
   checked(shape, tiledProductKernel(shape), tileSize, tileSize);
 
-function inLanes(shape: ProductShape, rows: number, blocks: number): ChosenProduct {
+function inLanes(shape: ProductShape, rows: number, blocks: number, subgroupSize = 1): ChosenProduct {
   const lanes = lanesFor(blocks);
-  const tile = { rows: rows === 1 ? 1 : 4, columns: 4, lanes, unrolled: true };
+  const joined = Math.min(lanes, subgroupSize);
+  const tile = { rows: rows === 1 ? 1 : 4, columns: 4, lanes, unrolled: true, joined };
   return checked(shape, productKernel(shape, tile), tile.rows, columnsPerGroup(tile));
 }
 
 function alone(shape: ProductShape, rows: number): ChosenProduct {
-  const tile = { rows: rows === 1 ? 1 : 4, columns: 1, lanes: 1, unrolled: false };
+  const tile = { rows: rows === 1 ? 1 : 4, columns: 1, lanes: 1, unrolled: false, joined: 1 };
   return checked(shape, productKernel(shape, tile), tile.rows, columnsPerGroup(tile));
 }

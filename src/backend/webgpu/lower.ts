@@ -132,10 +132,14 @@ export class Lowering {
   #norm(kernel: Kernel, kind: 'rms-norm' | 'layer-norm'): void {
     const { inputs, output, operation } = nodeOf(kernel, kind);
     const { groups: parts = 1, epsilon } = operation;
+    const { parallel, subgroupSize } = this.#list.site.profile;
+    const texts = (parallel && subgroupSize > 1 ? [subgroupSize, 1] : [1]).map((joined) =>
+      withCheck(normKernel(kind, joined), () => normCheck(kind)),
+    );
     const [, weight, bias] = inputs;
     const rows = this.#list.size(output, 0);
     this.#list.launch(
-      withCheck(normKernel(kind), () => normCheck(kind)),
+      this.#list.expectRight(texts, kind),
       [arena, this.#list.vector(weight), bias ? this.#list.vector(bias) : nothing],
       {
         ...{ size: this.#list.size(output, 1) / parts, parts, rows, epsilon: floatBits(epsilon) },

@@ -41,6 +41,7 @@ export function engineHandlers(loadEngine: LoadEngine): Omit<CallHandlers, keyof
     render: ({ messages }) => engine().render(messages),
     memory: () => engine().memory(),
     streaming: () => engine().streaming(),
+    machine: () => engine().machine(),
     openSession: async () => adopt(await engine().session()),
     restore: async ({ bytes }) => adopt(await engine().restore(bytes)),
     tokens: ({ session }) => sessionOf(session).tokens(),

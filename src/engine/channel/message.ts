@@ -13,6 +13,7 @@ import type {
   KeptModel,
   LoadOptions,
   LoadProgress,
+  MachineReport,
   MemoryReport,
   ModelEstimate,
   ModelInput,
@@ -76,6 +77,7 @@ export interface EngineCalls extends LookCalls {
   render: Call<{ messages: readonly ChatMessage[] }, string>;
   memory: Call<undefined, MemoryReport>;
   streaming: Call<undefined, StreamingReport | undefined>;
+  machine: Call<undefined, MachineReport>;
   openSession: Call<undefined, SessionHandle>;
   restore: Call<{ bytes: Uint8Array }, SessionHandle>;
   tokens: Call<OfSession, readonly number[]>;

@@ -5,6 +5,7 @@ import type {
   Engine,
   EngineDescription,
   LoadOptions,
+  MachineReport,
   MemoryReport,
   ModelInput,
   Session,
@@ -82,6 +83,10 @@ class RemoteEngine implements Engine {
 
   streaming(): Promise<StreamingReport | undefined> {
     return this.#client.call('streaming', undefined).answer;
+  }
+
+  machine(): Promise<MachineReport> {
+    return this.#client.call('machine', undefined).answer;
   }
 
   /** Calls that are under way reject with `aborted`. */
