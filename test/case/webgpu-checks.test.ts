@@ -8,6 +8,7 @@ import {
   expertSumCheck,
   routeCheck,
 } from '../../src/backend/webgpu/check/expert-checks.ts';
+import { productCheck } from '../../src/backend/webgpu/check/product-check.ts';
 import {
   argmaxCheck,
   embedCheck,
@@ -28,6 +29,7 @@ import {
   routeKernel,
 } from '../../src/backend/webgpu/shader/experts.ts';
 import { type KernelCheck, type KernelText, withCheck } from '../../src/backend/webgpu/shader/kernel.ts';
+import { columnsPerGroup, productKernel } from '../../src/backend/webgpu/shader/product.ts';
 import {
   activateKernel,
   addKernel,
@@ -57,6 +59,9 @@ const gating = { activation: 'silu' } as const;
 const routing = { expertCount: 8, usedCount: 3, gating: 'softmax', normalize: true, scale: 2 } as const;
 const q4 = layoutOf(formatByName('q4_0'));
 const q6 = layoutOf(formatByName('q6_k'));
+const product = { layouts: [q4, q4], gating, norm: true, residual: false };
+/** On the smallest subgroups there are. */
+const tile = { rows: 1, columns: 2, lanes: 8, unrolled: true, joined: 4 };
 const keys = { keys: rotation, queryHeads: 4 };
 
 const subjects: Readonly<Record<string, Subject>> = {
@@ -64,6 +69,16 @@ const subjects: Readonly<Record<string, Subject>> = {
   'plain embed': [plainEmbedKernel, plainEmbedCheck, 'thread % p.width]', '0]'],
   'plain product': [plainProductKernel, plainProductCheck, '= sum + added', '= sum'],
   'rms-norm': [normKernel('rms-norm'), () => normCheck('rms-norm'), 'i < 64u', 'i < 63u'],
+  'rms-norm across subgroups': [
+    normKernel('rms-norm', 4),
+    () => normCheck('rms-norm'),
+    ...(['subgroupShuffleXor(sum, 2u)', '0.0'] as const),
+  ],
+  'product across subgroups': [
+    productKernel(product, tile),
+    () => productCheck(product, { rows: 1, columns: columnsPerGroup(tile) }),
+    ...(['subgroupShuffleXor(squares0, 1u)', '0.0'] as const),
+  ],
   'layer-norm': [normKernel('layer-norm'), () => normCheck('layer-norm'), ' - mean', ''],
   add: [addKernel, () => pairwiseCheck({ op: 'add' }), 'a + b', 'a - b'],
   gated: [gatedKernel(gating), () => pairwiseCheck({ op: 'gated', ...gating }), 'exp(', 'exp(0.99 * '],
@@ -127,9 +142,12 @@ const opened = skip ? undefined : openDevice({ parallel: false });
 after(async () => (await opened)?.device.destroy());
 
 for (const [name, [kernel, check, from, to]] of Object.entries(subjects)) {
-  test(`webgpu: the check of ${name} lets a right kernel through and no wrong one`, { skip }, async () => {
+  test(`webgpu: the check of ${name} lets a right kernel through and no wrong one`, {
+    skip,
+  }, async (context) => {
     if (!opened) return;
     const { device, profile } = await opened;
+    if (kernel.needs?.includes('subgroups') && profile.subgroupSize < 4) return context.skip('no subgroups');
     const pipelines = new Pipelines(device, profile.wrongKernels, await KernelVerdicts.open(undefined, ''));
     await pipelines.of(withCheck(kernel, check)).ready;
     const body = typeof from === 'string' ? kernel.body.replaceAll(from, to) : kernel.body.replace(from, to);
