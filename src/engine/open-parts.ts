@@ -48,9 +48,10 @@ export async function openParts(
   options: LocalLoadOptions,
   opened: Cleanup,
 ): Promise<ModelParts> {
-  const { checkpoint, budget, chunkRows, statedLength, gaps } = question;
+  const { checkpoint, model, budget, draft, cacheType, chunkRows, statedLength, gaps } = question;
   const { backend } = machine;
-  const stream = planForBudget(machine, { ...options, ...question, mostRows: chunkRows });
+  const fitting = { model, cacheType, budget, draft, mostRows: chunkRows };
+  const stream = planForBudget(machine, { ...options, ...fitting });
   const { plan, contextLength } = stream ?? {
     plan: known(machine.plan, 'plan'),
     contextLength: statedLength,

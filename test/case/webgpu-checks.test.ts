@@ -54,7 +54,10 @@ type Subject = readonly [KernelText, () => KernelCheck, string | RegExp, string]
 
 const rotation = { headCount: 2, headSize: 32, pairCount: 12, pairing: 'split' } as const;
 const heads = { keyValueHeadCount: 2, keySize: 32, valueSize: 64 } as const;
-const shape = { ...heads, headCount: 4, window: true, softCap: true, sinks: true, shared: false } as const;
+const shape = {
+  ...{ ...heads, headCount: 4, window: true, softCap: true, sinks: true },
+  ...{ shared: false, joined: 1, halves: false },
+} as const;
 const gating = { activation: 'silu' } as const;
 const routing = { expertCount: 8, usedCount: 3, gating: 'softmax', normalize: true, scale: 2 } as const;
 const q4 = layoutOf(formatByName('q4_0'));
@@ -122,6 +125,16 @@ const subjects: Readonly<Record<string, Subject>> = {
     () => attentionCheck({ ...shape, type: 'f32' }, 1, true),
     ...(['wid.z == 0u', 'true'] as const),
   ],
+  'attention across subgroups': [
+    attentionKernel({ ...shape, type: 'f32', joined: 4 }, 1, true),
+    () => attentionCheck({ ...shape, type: 'f32', joined: 4 }, 1, true),
+    ...(['four_value(pages[i]', 'four_value(pages[0]'] as const),
+  ],
+  'attention with halves': [
+    attentionKernel({ ...shape, type: 'f16', halves: true }, 1, false),
+    () => attentionCheck({ ...shape, type: 'f16', halves: true }, 1, false),
+    ...(['bitcast<vec2<f16>>(', 'bitcast<vec2<f16>>(0xfffefffeu & '] as const),
+  ],
   'attention-merge': [
     mergeKernel({ ...shape, type: 'f32' }),
     () => mergeCheck({ ...shape, type: 'f32' }),
@@ -147,7 +160,9 @@ for (const [name, [kernel, check, from, to]] of Object.entries(subjects)) {
   }, async (context) => {
     if (!opened) return;
     const { device, profile } = await opened;
-    if (kernel.needs?.includes('subgroups') && profile.subgroupSize < 4) return context.skip('no subgroups');
+    const { needs = [] } = kernel;
+    if (needs.includes('subgroups') && profile.subgroupSize < 4) return context.skip('no subgroups');
+    if (needs.includes('f16') && !profile.halves) return context.skip('no halves');
     const pipelines = new Pipelines(device, profile.wrongKernels, await KernelVerdicts.open(undefined, ''));
     await pipelines.of(withCheck(kernel, check)).ready;
     const body = typeof from === 'string' ? kernel.body.replaceAll(from, to) : kernel.body.replace(from, to);

@@ -28,17 +28,22 @@ export function lowerAttention(list: LaunchList, kernel: Kernel): void {
     ...{ ...spec, headCount, window: window !== undefined, softCap: softCap !== undefined },
     sinks: sinks !== undefined,
   };
-  const sharedShape: AttentionShape = { ...common, shared: true };
-  const merge = withCheck(mergeKernel(sharedShape), () => mergeCheck(sharedShape));
-  const mayCut = rows <= fewRows && !profile.wrongKernels.has(merge.key);
+  const plain = { shared: profile.parallel, joined: 1, halves: false };
+  const merge = withCheck(mergeKernel({ ...common, ...plain }), () => mergeCheck({ ...common, ...plain }));
+  const mayCut = profile.parallel && rows <= fewRows && !profile.wrongKernels.has(merge.key);
+  const halves = profile.halves && spec.type === 'f16';
+  const joined = profile.parallel ? profile.subgroupSize : 1;
+  const ways = [
+    ...(halves && joined > 1 ? [{ ...plain, joined, halves }] : []),
+    ...(joined > 1 ? [{ ...plain, joined }] : []),
+    ...(halves ? [{ ...plain, halves }] : []),
+    plain,
+  ];
   const candidates = [
-    ...(profile.parallel && mayCut ? [{ shared: true, split: true }] : []),
-    ...[
-      { shared: profile.parallel, split: false },
-      { shared: !profile.parallel, split: false },
-    ],
-  ].map(({ shared, split }) => {
-    const shape: AttentionShape = { ...common, shared };
+    ...(mayCut ? ways.map((way) => ({ ...way, split: true })) : []),
+    ...[...ways, { ...plain, shared: !plain.shared }].map((way) => ({ ...way, split: false })),
+  ].map(({ split, ...way }) => {
+    const shape: AttentionShape = { ...common, ...way };
     const check = () => attentionCheck(shape, banks, split);
     return { shape, split, text: withCheck(attentionKernel(shape, banks, split), check) };
   });

@@ -60,7 +60,7 @@ export function attentionCheck(shape: AttentionShape, bankCount: number, split: 
     ...(split
       ? { valuesOf: (words) => merged(new Float32Array(words.buffer), rows * headCount, valueSize) }
       : {}),
-    ...{ expected, bounds: near(expected) },
+    ...{ expected, bounds: near(expected, 1e-4, type === 'f16' ? 2 ** -15 : 1) },
   };
 }
 

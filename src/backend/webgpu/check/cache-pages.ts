@@ -30,8 +30,8 @@ function fillPage(page: Uint32Array, shape: CacheShape, stream: number): void {
   const { keys, values, words } = cachePlaces(shape);
   const sized: Record<CacheType, (index: number) => number> = {
     f32: (index) => floatBits(noiseAt(index, stream)),
-    // Halves from 1/4 to 1/2, of either sign.
-    f16: (index) => (noiseWord(index, stream) & 0x83ff83ff) | 0x34003400,
+    // Keys are halves from 1/4 to 1/2, of either sign, values subnormal ones.
+    f16: (index) => (noiseWord(index, stream) & 0x83ff83ff) | (index < values.start ? 0x34003400 : 0),
     q8_0: (index) => noiseWord(index, stream),
   };
   const wordOf = sized[shape.type];

@@ -33,6 +33,6 @@ export function referenceResult(
   return output;
 }
 
-/** A share of each value, and as much of one. Far more than rounding takes, far less than what a wrong kernel gives. */
-export const near = (expected: Float64Array, share = 1e-4): Float64Array =>
-  expected.map((value) => share * (1 + Math.abs(value)));
+/** A share of each value, and as much of `least`. Far more than rounding takes, far less than what a wrong kernel gives. */
+export const near = (expected: Float64Array, share = 1e-4, least = 1): Float64Array =>
+  expected.map((value) => share * (least + Math.abs(value)));
