@@ -104,6 +104,16 @@ export interface DeviceWork {
   readonly bytesRead: number;
 }
 
+/** What a machine does at best, measured now. */
+export interface MachineRates {
+  /** Of a copy within its memory, what is read and what is written together. */
+  readonly copyBytesPerSecond: number;
+  /** Multiplications and additions of float32. */
+  readonly operationsPerSecond: number;
+  /** Microseconds for a launch that does nothing, among many. */
+  readonly launchUs: number;
+}
+
 export interface Backend {
   readonly name: string;
   describe(): Capability;
@@ -165,13 +175,20 @@ export interface Backend {
   readonly drawing?: Drawing;
   /** Of machines beside the host's processors. */
   work?(): DeviceWork;
-  /** The device is gone (a driver that crashed, a browser that took it): every ticket fails until `recover`. */
+  /**
+   * The device is gone (a driver that crashed, a browser that took it) or refuses its work (no room, no kernel that is
+   * right): every ticket fails until `recover`, with code `backend` where that may help.
+   */
   readonly isLost?: boolean;
   /**
    * Of machines that can be lost: opens the device anew. Regions are there under their addresses, all zero; programs run
    * again; packed weights have room and must be packed again (`packRows`). Rejects where the device does not come back.
    */
   recover?(): Promise<void>;
+  /** For people: what this machine was seen to do wrongly and is not asked for any more, a line each. */
+  remarks?(): readonly string[];
+  /** For benchmarks; takes a second or so, in which nothing else should be asked of the machine. */
+  measureRates?(): Promise<MachineRates>;
   /** Threads that compute, for reports; where the backend chooses their number, those of a short step at present. */
   readonly threads: number;
   /** Bytes now held, by purpose. */

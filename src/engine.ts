@@ -124,6 +124,13 @@ export interface MemoryReport {
   readonly arenaBytes: number;
 }
 
+/** What computes at present. */
+export interface MachineReport {
+  readonly backend: BackendName;
+  /** What is to be told of it, a line each: kernels that the GPU's driver computes wrongly, a backend that took over. */
+  readonly remarks: readonly string[];
+}
+
 export interface DraftDescription {
   /** File name or URL. */
   readonly source: string;
@@ -323,6 +330,8 @@ export interface Engine extends AsyncDisposable, Disposable {
   streaming(): Promise<StreamingReport | undefined>;
   /** What the device was asked for since it was opened; undefined where the host's processors compute. */
   deviceWork(): Promise<DeviceWork | undefined>;
+  /** May change while the engine is open. */
+  machine(): Promise<MachineReport>;
   close(): Promise<void>;
 }
 

@@ -1,4 +1,5 @@
 /** What `bench` measured, as text. */
+import type { MachineRates } from '../../src/backend.ts';
 import { printBytes } from '../../src/base/print-bytes.ts';
 import type { DeviceWork, EngineDescription, MemoryReport } from '../../src/index.ts';
 import type { SpeedResult } from '../bench/model-speed.ts';
@@ -13,6 +14,8 @@ export interface BenchResult {
   readonly backend: string;
   readonly threads: number;
   readonly perToken?: EngineDescription['perToken'] | undefined;
+  /** Of the machine, where the backend measures them. */
+  readonly rates?: MachineRates | undefined;
   readonly loadMs: number;
   /** The cache at its largest. */
   readonly memory: MemoryReport & {
@@ -58,7 +61,26 @@ function printResult(result: BenchResult): string {
   ]);
   const titles = ['', 'depth', 'tokens/s', 'from to', ...(hasDevice ? workTitles : [])];
   const table = textTable([titles, ...rows], '  ');
-  return `${title}\n  ${machine}\n  ${held}${cost}\n${table}`;
+  return `${title}\n  ${machine}\n  ${held}${cost}${shares(result)}\n${table}`;
+}
+
+/** What the machine does at best, and which part of that the model comes to: of copying for a token, of arithmetic for a prompt. */
+function shares({ rates, perToken, parameterCount, speeds }: BenchResult): string {
+  if (!rates) return '';
+  const { copyBytesPerSecond, operationsPerSecond, launchUs } = rates;
+  const percent = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(1)} %`;
+  const of = (kind: SpeedResult['kind']): number | undefined =>
+    speeds.find((speed) => speed.kind === kind)?.median;
+  const [decode, prompt] = [of('decode'), of('prompt')];
+  const best = `\n  the machine at best: copies ${printBytes(copyBytesPerSecond)} a second, ${(operationsPerSecond / 1e9).toFixed(1)} Gflop/s, ${launchUs.toFixed(1)} us a launch`;
+  const reads =
+    decode && perToken
+      ? `; a token reads ${percent(perToken.weightBytes * decode, copyBytesPerSecond)} of that`
+      : '';
+  const computes = prompt
+    ? `; a prompt does ${percent(2 * parameterCount * prompt, operationsPerSecond)} of the arithmetic`
+    : '';
+  return `${best}${reads}${computes}`;
 }
 
 /** Of a token. */

@@ -1,6 +1,7 @@
 /** The table of backends. */
 import type { Backend } from '../backend.ts';
 import { NearfieldError } from '../base/error.ts';
+import type { StoreOptions } from '../store.ts';
 
 export interface BackendOptions {
   /** Compute threads; undefined lets the backend choose. */
@@ -11,6 +12,8 @@ export interface BackendOptions {
   readonly memoryBytes?: number;
   /** For devices that others wait for, too: work given at a time, and the gaps between. */
   readonly pace?: { readonly workMs: number; readonly gapMs: number };
+  /** Where small facts about the machine may be kept from one run to the next; without it none are. */
+  readonly facts?: StoreOptions;
   /** Where the compute worker and the kernels lie, when a bundler or a server has moved them. */
   readonly assets?: { readonly computeWorker?: string | URL; readonly kernels?: string | URL };
 }

@@ -252,6 +252,9 @@ export function enableRelaxedSimd(): void {
   nodeModule('node:v8')?.setFlagsFromString('--experimental-wasm-relaxed-simd');
 }
 
+/** The program that runs this, with its version: a browser's user agent, or Node. */
+export const hostName = (): string => (isNode ? `Node ${process.version}` : globalThis.navigator.userAgent);
+
 interface DawnPackage {
   create(options: readonly string[]): GPU;
 }

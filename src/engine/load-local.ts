@@ -1,12 +1,10 @@
 /** Opens everything an engine needs on this thread, from the file to the executor; on failure frees it in reverse order. */
 import { openModel } from '../architecture.ts';
-import type { Backend } from '../backend.ts';
+import { automaticBackends, type Backend, type BackendName, openBackend } from '../backend.ts';
 import { Cleanup } from '../base/cleanup.ts';
-import { known, NearfieldError, throwIfAborted } from '../base/error.ts';
+import { NearfieldError, throwIfAborted } from '../base/error.ts';
 import { openCheckpoint } from '../checkpoint.ts';
 import type { Engine, LoadOptions, ModelInput } from '../engine.ts';
-import { openExecutor } from '../executor.ts';
-import { openKvCache } from '../kv-cache.ts';
 import { tokenCost } from '../plan.ts';
 import { openTokenizer } from '../tokenizer.ts';
 import { openBudget, repackWeights } from '../weights.ts';
@@ -17,8 +15,10 @@ import { LocalEngine } from './local-engine.ts';
 import { measureRequest } from './measure-speed.ts';
 import { hashModel } from './model-hash.ts';
 import { openMachine, rowsWithRoom } from './open-machine.ts';
-import { describeStream, openWeights, planForBudget } from './open-weights.ts';
+import { openParts } from './open-parts.ts';
+import { describeStream } from './open-weights.ts';
 import { defaultCacheType, type Priority, priorities, priorityNames, selectedRows } from './pass-bounds.ts';
+import { PresentParts } from './present-parts.ts';
 import { Recovery } from './recovery.ts';
 
 export interface LocalLoadOptions extends LoadOptions {
@@ -40,6 +40,7 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
       ...(memoryBytes === undefined ? {} : { memoryBytes }),
       ...(assets ? { assets } : {}),
       ...(gaps ? { pace: gaps } : {}),
+      facts: { folder: options.cacheFolder },
     };
     // Threads take a while to start.
     const candidates = startCandidates(options.backend, { ...machineOptions, memories: 1 }, opened);
@@ -90,27 +91,32 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
     };
     const draft =
       options.draft === undefined ? undefined : await openDraft(options.draft, draftIn, options, opened);
-    const question = { model, cacheType, budget, draft, mostRows: chunkRows };
-    const stream = planForBudget(machine, { ...options, ...question });
-    const { plan, contextLength } = stream ?? {
-      plan: known(machine.plan, 'plan'),
-      contextLength: statedLength,
+    const question = { checkpoint, model, budget, draft, cacheType, chunkRows, statedLength, gaps };
+    const openStandIn = async (standIn: BackendName, length: number | undefined, held: Cleanup) => {
+      const second = await openBackend(standIn, { ...machineOptions, memories: 1 });
+      held.add(second, (other) => other.close());
+      const other = await openMachine(second, standIn, machineOptions, graph, planOptions, limitBytes, held);
+      const wanted = length === undefined ? options : { ...options, contextLength: length };
+      return openParts(other, { ...question, statedLength: length ?? statedLength }, wanted, held);
     };
-    const cache = opened.add(openKvCache({ backend, layout: plan.cache, contextLength, budget }), (pages) =>
-      pages.close(),
+    const standIn = draft ? undefined : standInFor(name, backend);
+    const present = opened.add(
+      await PresentParts.open(
+        { name, backend, open: (held) => openParts(machine, question, options, held) },
+        standIn && { name: standIn, open: (length, held) => openStandIn(standIn, length, held) },
+      ),
+      (parts) => parts.close(),
     );
-    const toLoad = { checkpoint, backend, budget, plan, stream };
-    backend.expect?.(plan);
-    const weights = await survivingLoss(backend, () => openWeights(toLoad, options, opened));
-    const recovery = Recovery.of(backend, async () => {
-      await repackWeights(weights, plan.graph.weights, backend, checkpoint);
-      await draft?.repack(backend);
+    const recovery = Recovery.of({
+      backend: () => present.parts.backend,
+      async repack() {
+        const { weights, plan, backend: lost } = present.parts;
+        await repackWeights(weights, plan.graph.weights, lost, checkpoint);
+        await draft?.repack(lost);
+      },
+      takeOver: present.takeOver,
     });
-    const onTrace = options.onTrace ? { onTrace: options.onTrace } : {};
-    const executor = opened.add(
-      openExecutor({ backend, plan, weights, cache, budget, gaps, ...onTrace }),
-      (steps) => steps.close(),
-    );
+    const { plan, stream, contextLength } = present.parts;
     onProgress?.({ stage: 'ready', loadedBytes: checkpoint.byteLength, totalBytes: checkpoint.byteLength });
     throwIfAborted(signal);
     const warnings = [...(tokenizer.warnings ?? [])];
@@ -123,12 +129,18 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
         `The memory budget leaves room for a context of ${contextLength} rows; state one to have another`,
       );
     return new LocalEngine({
-      ...{ tokenizer, chat, cache, executor, weights, budget, contextLength, draft, recovery },
+      ...{ tokenizer, chat, contextLength, budget, draft, recovery },
+      ...{ cache: present.cache, executor: present.executor },
       ...{ decoder: options.decoder, fallback: options.fallback },
-      threads: () => backend.threads,
-      deviceWork: () => backend.work?.(),
+      weights: () => present.parts.weights,
+      threads: () => present.parts.backend.threads,
+      machine: () => present.report(),
+      deviceWork: () => present.parts.backend.work?.(),
       // Pages are bytes in the backend's own layout, so a snapshot fits this backend and this model only.
-      snapshotKey: () => hashModel(checkpoint, `${name}, ${cacheType}, ${plan.cache.pageBytes} bytes a page`),
+      snapshotKey: () => {
+        const { pageBytes } = present.parts.plan.cache;
+        return hashModel(checkpoint, `${present.name}, ${cacheType}, ${pageBytes} bytes a page`);
+      },
       close: () => opened.close(),
       description: {
         source: checkpoint.name,
@@ -136,10 +148,10 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
         contextLength,
         fileBytes: checkpoint.byteLength,
         cacheType,
-        backend: name,
+        backend: present.name,
         backendReason: choice.reason,
-        perToken: tokenCost(plan, backend.describe()),
-        threads: backend.threads,
+        perToken: tokenCost(plan, present.parts.backend.describe()),
+        threads: present.parts.backend.threads,
         loadMs: performance.now() - began,
         hasChatTemplate: chat.hasTemplate,
         streaming: stream && describeStream(stream),
@@ -158,15 +170,10 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
   }
 }
 
-/** A device that is lost while weights go to it gets them once more. */
-async function survivingLoss<T>(backend: Backend, load: () => Promise<T>): Promise<T> {
-  try {
-    return await load();
-  } catch (error) {
-    if (!backend.isLost || !backend.recover) throw error;
-    await backend.recover();
-    return load();
-  }
+/** A backend that opens on every host, for one that may be lost. */
+function standInFor(name: BackendName, backend: Backend): BackendName | undefined {
+  const [first] = automaticBackends;
+  return backend.recover && first !== name ? first : undefined;
 }
 
 function mannersOf(priority: Priority = 'throughput'): (typeof priorities)[Priority] {

@@ -2,7 +2,14 @@
 import type { DeviceWork } from '../backend.ts';
 import { NearfieldError } from '../base/error.ts';
 import type { FallbackName, ProposerName } from '../decoder.ts';
-import type { Engine, EngineDescription, MemoryReport, Session, StreamingReport } from '../engine.ts';
+import type {
+  Engine,
+  EngineDescription,
+  MachineReport,
+  MemoryReport,
+  Session,
+  StreamingReport,
+} from '../engine.ts';
 import type { PlanExecutor } from '../executor.ts';
 import type { KvCache } from '../kv-cache.ts';
 import type { Tokenizer } from '../tokenizer.ts';
@@ -20,11 +27,13 @@ export interface EngineParts {
   readonly chat: Chat;
   readonly cache: KvCache;
   readonly executor: PlanExecutor;
-  readonly weights: Weights;
+  /** Of the machine that computes at present. */
+  weights(): Weights;
   readonly budget: Budget;
   readonly contextLength: number;
   /** That compute a token at present. */
   threads(): number;
+  machine(): MachineReport;
   deviceWork(): DeviceWork | undefined;
   readonly draft: DraftParts | undefined;
   /** Where the machine may be lost. */
@@ -87,7 +96,7 @@ export class LocalEngine implements Engine {
   async memory(): Promise<MemoryReport> {
     const { weights, cache, executor, draft } = this.#open();
     return {
-      weightsBytes: weights.packedBytes + (draft?.weights.packedBytes ?? 0),
+      weightsBytes: weights().packedBytes + (draft?.weights.packedBytes ?? 0),
       kvCacheBytes: cache.heldBytes + (draft?.cache.heldBytes ?? 0),
       arenaBytes: executor.arenaBytes + (draft?.executor.arenaBytes ?? 0),
     };
@@ -101,7 +110,7 @@ export class LocalEngine implements Engine {
   }
 
   async streaming(): Promise<StreamingReport | undefined> {
-    const traffic = this.#open().weights.traffic();
+    const traffic = this.#open().weights().traffic();
     if (!traffic) return undefined;
     const { passes, bytesRead, readMs, computeMs, bothMs, repairedBlocks } = traffic;
     const share = (wholeMs: number): number => (wholeMs > 0 ? bothMs / wholeMs : 0);
@@ -114,6 +123,10 @@ export class LocalEngine implements Engine {
 
   async deviceWork(): Promise<DeviceWork | undefined> {
     return this.#open().deviceWork();
+  }
+
+  async machine(): Promise<MachineReport> {
+    return this.#open().machine();
   }
 
   async close(): Promise<void> {

@@ -184,7 +184,7 @@ export class LocalGeneration implements Generation {
 
   /** Milliseconds in which weights were read and nothing was computed. */
   #waitedMs(): number {
-    const traffic = this.#parts.weights.traffic();
+    const traffic = this.#parts.weights().traffic();
     return traffic ? traffic.readMs - traffic.bothMs : 0;
   }
 

@@ -69,6 +69,7 @@ export class LocalSession implements Session {
   async fork(): Promise<LocalSession> {
     const end = this.#begin();
     try {
+      await this.#surviving?.renew();
       const { sequence, moves } = this.#parts.cache.share(this.#sequence, this.#sequence.committed);
       await this.#parts.executor.move(moves);
       const fork = new LocalSession(this.#parts, sequence, [...this.#tokens]);
@@ -98,6 +99,7 @@ export class LocalSession implements Session {
     const end = this.#begin();
     try {
       const pages: Uint8Array[] = [];
+      await this.#surviving?.renew();
       await this.#parts.cache.save(this.#sequence, async (page) => void pages.push(page.slice()));
       return encodeSnapshot({ key: await this.#parts.snapshotKey(), tokens: this.#tokens }, pages);
     } finally {

@@ -7,6 +7,7 @@ import type { DrawQueue, RunOptions, Step, StepResult } from '../executor.ts';
 import type { CacheMoveRow, Sequence } from '../kv-cache.ts';
 import { computeChain } from './compute-chain.ts';
 import { GuardedDraws } from './guarded-draws.ts';
+import { appendRows } from './movable-cache.ts';
 import type { SessionExecutor } from './pausable-executor.ts';
 import type { Recovery } from './recovery.ts';
 
@@ -50,7 +51,7 @@ export class SurvivingExecutor implements SessionExecutor {
       } catch (error) {
         const isLost = this.#recovery.isNeeded || this.#recovery.underWay || error === staleStep;
         if (!isLost || losses === mostLosses) throw error;
-        if (this.#recovery.isNeeded) await this.#recovery.recover(error);
+        if (this.#recovery.isNeeded) await this.#recovery.recover(error, losses > 0);
       }
     }
   }
@@ -61,7 +62,7 @@ export class SurvivingExecutor implements SessionExecutor {
       await this.#executor.move(moves);
     } catch (error) {
       if (!this.#recovery.isNeeded) throw error;
-      await this.#recovery.recover(error);
+      await this.#recovery.recover(error, false);
     }
   }
 
@@ -75,6 +76,12 @@ export class SurvivingExecutor implements SessionExecutor {
   }
 
   close(): void {}
+
+  /** Has the committed rows' contents there: for what reads them without a step. */
+  async renew(): Promise<void> {
+    await this.#recovery.underWay;
+    if (this.#epoch !== this.#recovery.epoch) await this.#evaluateAgain(undefined);
+  }
 
   async #runOnce(step: Step, options: RunOptions): Promise<StepResult> {
     await this.#recovery.underWay;
@@ -96,17 +103,10 @@ export class SurvivingExecutor implements SessionExecutor {
       await computeChain(this.#executor, this.#sequence, tokens, signal ? { signal } : {});
     } catch (error) {
       // The account of rows stays what the caller knows; their contents are computed when it asks again.
-      this.#restoreAccount(tokens.length);
+      appendRows(this.#sequence, tokens.length);
       throw error;
     }
     this.#epoch = epoch;
-  }
-
-  #restoreAccount(rows: number): void {
-    const sequence = this.#sequence;
-    const path: number[] = [];
-    for (let row = sequence.committed; row < rows; row++) path.push(sequence.append(row - 1).cacheRow);
-    sequence.commit(path);
   }
 }
 

@@ -70,7 +70,8 @@ test('the next step is asked for before a token is read, and eight bytes are', {
     if (event === 'asked') asked++;
     else assert.equal(asked, Math.min(16, ++read + 1), `${results}`);
   }
-  assert.ok(copies.every(({ target, bytes }) => target === 'results' && bytes === 8));
+  const ofResults = copies.filter(({ target }) => target !== 'timestamps');
+  assert.ok(ofResults.every(({ target, bytes }) => target === 'results' && bytes === 8));
   assert.ok(work && before);
   assert.deepEqual(
     [work.submits - before.submits, work.dispatches - before.dispatches],

@@ -1,5 +1,6 @@
 /** `bench`: prompt and decode speed of models on this machine. */
 import { type Command, Option } from 'commander';
+import { type MachineRates, openBackend } from '../../../src/backend.ts';
 import { type BackendName, backendNames, type CacheType, cacheTypes, Engine } from '../../../src/index.ts';
 import type { ModelShapeName } from '../../bench/model-shapes.ts';
 import { measureModel, rowsNeeded, type SpeedPlan } from '../../bench/model-speed.ts';
@@ -163,6 +164,7 @@ async function measure(
     const { weightsBytes, arenaBytes } = await engine.memory();
     const peakRssBytes = peakResidentBytes();
     const besideBytes = peakRssBytes - weightsBytes - kvCacheBytes - arenaBytes;
+    const rates = await machineRates(description.backend);
     return {
       model: description.source,
       architecture: description.architecture,
@@ -171,12 +173,23 @@ async function measure(
       backend: description.backend,
       threads: description.threads,
       perToken: description.perToken,
+      ...(rates ? { rates } : {}),
       loadMs: description.loadMs,
       memory: { weightsBytes, kvCacheBytes, arenaBytes, loadedPeakBytes, peakRssBytes, besideBytes },
       speeds,
     };
   } finally {
     bar.clear();
+  }
+}
+
+/** What the backend's machine does at best, where it can be told. */
+async function machineRates(name: BackendName): Promise<MachineRates | undefined> {
+  const backend = await openBackend(name, { threads: 1 });
+  try {
+    return await backend.measureRates?.();
+  } finally {
+    await backend.close();
   }
 }
 

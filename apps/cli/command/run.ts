@@ -134,6 +134,7 @@ async function report(
   const { prefillMs, prefillTokensPerSecond, decodeMs, decodeTokensPerSecond } = result.timings;
   const { text, promptTokens, tokens, finish } = result;
   const streaming = await engine.streaming();
+  const { backend, remarks } = await engine.machine();
   return {
     prompt,
     text,
@@ -148,7 +149,8 @@ async function report(
     },
     memory: { ...(await engine.memory()), peakRssBytes: peakResidentBytes() },
     ...(streaming ? { streaming } : {}),
-    backend: description.backend,
+    backend,
+    ...(remarks.length > 0 ? { remarks } : {}),
     threads: description.threads,
     decoder: { ...decoderReport(result), finish },
     ...(flags.logprobs === undefined ? {} : { logprobs }),
@@ -160,6 +162,7 @@ async function noteStatistics(engine: Engine, result: GenerationResult, host: Ho
   const { timings, decoder, tokens, promptTokens, finish } = result;
   const { weightsBytes, kvCacheBytes, arenaBytes } = await engine.memory();
   const streaming = await engine.streaming();
+  const { remarks } = await engine.machine();
   const fewer =
     result.threads < description.threads ? ` (${result.threads} for a token: measured to be faster)` : '';
   const milliseconds = (ms: number): string => `${ms.toFixed(0)} ms`;
@@ -168,6 +171,7 @@ async function noteStatistics(engine: Engine, result: GenerationResult, host: Ho
     [
       `${description.backend}, ${description.threads} threads${fewer}, loaded in ${milliseconds(description.loadMs)}`,
       ...(description.backendReason ? [`${description.backend} because: ${description.backendReason}`] : []),
+      ...remarks,
       `prompt ${promptTokens.length} tokens (${timings.cachedRows} at hand) in ${milliseconds(timings.prefillMs)}, ${speed(timings.prefillTokensPerSecond)}`,
       `text ${tokens.length} tokens in ${milliseconds(timings.decodeMs)}, ${speed(timings.decodeTokensPerSecond)}, ended by ${finish}`,
       `decoder ${decoder.name}: ${decoder.steps} steps, ${decoder.accepted} of ${decoder.proposed} proposed tokens accepted, seed ${decoder.seed}`,

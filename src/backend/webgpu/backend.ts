@@ -6,6 +6,7 @@ import type {
   DrawBindings,
   Drawing,
   DrawProgram,
+  MachineRates,
   PackedWeight,
   Program,
   ReadWeight,
@@ -17,12 +18,15 @@ import { NearfieldError, throwIfAborted } from '../../base/error.ts';
 import { isNode } from '../../base/platform.ts';
 import type { NumberFormat } from '../../format.ts';
 import type { Capability, Plan, Segment } from '../../plan.ts';
+import { openStore } from '../../store.ts';
 import { evaluateDim, type TensorType } from '../../tensor.ts';
 import { drawBlockLayout } from '../draw-block.ts';
 import type { BackendOptions } from '../open.ts';
 import { capabilityOf } from './capability.ts';
 import { type DeviceOptions, type OpenDevice, openDevice } from './device.ts';
+import { measureDevice } from './device-rates.ts';
 import { GpuMemory } from './gpu-memory.ts';
+import { KernelVerdicts } from './kernel-verdicts.ts';
 import { Pipelines } from './pipelines.ts';
 import { compileAhead, GpuDraw, type ProgramParts, SegmentProgram } from './program.ts';
 import { type DevicePace, Submitter } from './submitter.ts';
@@ -30,11 +34,15 @@ import { GpuWeight } from './weight.ts';
 import { weightSize } from './weight-layout.ts';
 
 export async function openWebgpuBackend(
-  { pace }: BackendOptions = {},
+  { pace, facts }: BackendOptions = {},
   deviceOptions: DeviceOptions = {},
 ): Promise<WebgpuBackend> {
   const { workMs, gapMs } = pace ?? usualPace;
-  return new WebgpuBackend(await openDevice(deviceOptions), { sliceMs: workMs, gapMs }, deviceOptions);
+  const opened = await openDevice(deviceOptions);
+  // A host without a place for files does without.
+  const store = facts && (await openStore(facts).catch(() => undefined));
+  const verdicts = await KernelVerdicts.open(store, opened.identity);
+  return new WebgpuBackend(opened, { sliceMs: workMs, gapMs }, deviceOptions, verdicts);
 }
 
 /** In a browser the page's drawing waits for the same device; elsewhere only somebody who cancels. */
@@ -55,16 +63,18 @@ export class WebgpuBackend implements Backend {
   readonly #parts: ProgramParts;
   readonly #submitter: Submitter;
   readonly #capability: Capability;
+  readonly #verdicts: KernelVerdicts;
   readonly #weights = new Set<GpuWeight>();
   #isClosed = false;
 
-  constructor(opened: OpenDevice, pace: DevicePace, deviceOptions: DeviceOptions) {
+  constructor(opened: OpenDevice, pace: DevicePace, deviceOptions: DeviceOptions, verdicts: KernelVerdicts) {
     this.#deviceOptions = deviceOptions;
+    this.#verdicts = verdicts;
     const { device, profile } = opened;
     this.#opened = opened;
     this.#device = device;
     this.#capability = capabilityOf(profile);
-    this.#pipelines = new Pipelines(device, profile.wrongKernels);
+    this.#pipelines = new Pipelines(device, profile.wrongKernels, verdicts);
     this.#submitter = new Submitter(device, pace);
     this.#memory = new GpuMemory(
       device,
@@ -202,17 +212,24 @@ export class WebgpuBackend implements Backend {
     return { ...this.#submitter.work };
   }
 
-  /** Kernels that this device computes wrongly, so that others stand in for them. */
-  get wrongKernels(): readonly string[] {
-    return [...this.#opened.profile.wrongKernels];
+  remarks(): readonly string[] {
+    const { wrongKernels } = this.#opened.profile;
+    return [...wrongKernels].map(([key, problem]) => `kernel ${key} is not used on this GPU: ${problem}`);
+  }
+
+  measureRates(): Promise<MachineRates> {
+    this.#expectOpen();
+    return measureDevice(this.#device);
   }
 
   get isLost(): boolean {
-    return this.#submitter.isLost;
+    return this.#submitter.hasFailed;
   }
 
   async recover(): Promise<void> {
     this.#expectOpen();
+    // One that only failed makes room for the next.
+    this.#device.destroy();
     const { device, profile } = await openDevice(this.#deviceOptions);
     if (profile.bindingBytes < this.#opened.profile.bindingBytes) {
       device.destroy();
@@ -233,6 +250,7 @@ export class WebgpuBackend implements Backend {
     for (const weight of this.#weights) weight.destroy();
     this.#weights.clear();
     this.#device.destroy();
+    await this.#verdicts.save();
   }
 
   #expectOpen(): void {

@@ -1,5 +1,5 @@
 /** Launches of a segment as they are made: where operands, weights and pages are, for one number of rows. */
-import { known } from '../../base/error.ts';
+import { known, NearfieldError } from '../../base/error.ts';
 import type { NumberFormat } from '../../format.ts';
 import type { GraphNode, Operation, OperationName, Value } from '../../graph.ts';
 import type { Kernel, Operand, Plan, Segment } from '../../plan.ts';
@@ -63,6 +63,9 @@ export interface LaunchSite {
   readonly symbols: readonly number[];
 }
 
+/** No kernel of this device does what is asked. */
+export class NoKernelError extends NearfieldError {}
+
 export class LaunchList {
   readonly launches: Launch[] = [];
   readonly site: LaunchSite;
@@ -79,7 +82,16 @@ export class LaunchList {
     work = 64 * groups[0] * groups[1] * groups[2],
   ): void {
     if (groups.includes(0)) return;
+    this.expectRight([kernel], kernel.key);
     this.launches.push({ kernel, bound, params, groups, work });
+  }
+
+  /** The first that this device has not been seen to compute wrongly. Throws `backend` where it does so with all of them. */
+  expectRight(candidates: readonly KernelText[], what: string): KernelText {
+    const { wrongKernels } = this.site.profile;
+    const found = candidates.find(({ key }) => !wrongKernels.has(key));
+    if (found) return found;
+    throw new NoKernelError('unsupported', `The GPU's driver computes ${what} wrongly; use another backend`);
   }
 
   /** So many threads or workgroups in x and y. */

@@ -1,7 +1,10 @@
 /** Lowers kernels of matrix products: which kernel suits the rows and the device, and a launch for each part of a weight. */
-import { known, NearfieldError } from '../../base/error.ts';
+import { known } from '../../base/error.ts';
 import type { Gating, GraphNode, Value } from '../../graph.ts';
 import type { Kernel } from '../../plan.ts';
+import { expertProductCheck } from './check/expert-checks.ts';
+import { productCheck } from './check/product-check.ts';
+import { plainProductCheck } from './check/row-checks.ts';
 import {
   arena,
   type Bound,
@@ -14,9 +17,8 @@ import {
   partWords,
   type Weight,
 } from './launch-list.ts';
-import { productCheck } from './product-check.ts';
 import { expertProductKernel } from './shader/experts.ts';
-import { floatBits, type KernelText } from './shader/kernel.ts';
+import { floatBits, type KernelText, withCheck } from './shader/kernel.ts';
 import { columnsPerGroup, type ProductShape, productKernel, shapeKey } from './shader/product.ts';
 import { plainProductKernel } from './shader/rows.ts';
 import { tiledProductKernel, tileSize } from './shader/tiled-product.ts';
@@ -46,18 +48,17 @@ export class ProductLowering {
 
   /** The first kernel for so many rows and blocks along K that this device has not been seen to compute wrongly. */
   #productKernel(shape: ProductShape, rows: number, blocks: number): ChosenProduct {
-    const { parallel, wrongKernels } = this.#list.site.profile;
+    const { parallel, subgroupSize } = this.#list.site.profile;
     const candidates = [
       ...(parallel && rows > fewRows ? [tiled(shape)] : []),
+      ...(parallel && subgroupSize > 1 && rows === 1 ? [inLanes(shape, rows, blocks, subgroupSize)] : []),
       ...(parallel ? [inLanes(shape, rows, blocks)] : []),
       alone(shape, rows),
+      ...(parallel ? [] : [inLanes(shape, rows, blocks)]),
     ];
-    const chosen = candidates.find(({ kernel }) => !wrongKernels.has(kernel.key));
-    if (chosen) return chosen;
-    throw new NearfieldError(
-      'backend',
-      `The GPU's driver computes ${shapeKey(shape)} wrongly; use another backend`,
-    );
+    const kernels = candidates.map(({ kernel }) => kernel);
+    const chosen = this.#list.expectRight(kernels, shapeKey(shape));
+    return known(candidates[kernels.indexOf(chosen)], 'product');
   }
 
   /** One or several products of one input; with a norm before, or a sum after. */
@@ -87,7 +88,7 @@ export class ProductLowering {
     const rows = this.#list.size(output, 0);
     size.parts.forEach((part, index) => {
       this.#list.launch(
-        plainProductKernel,
+        withCheck(plainProductKernel, plainProductCheck),
         [arena, { kind: 'weight', weight: number, part: index }, bias ? this.#list.vector(bias) : nothing],
         {
           ...{ rows, inner: size.columns, n: part.rows, first: part.firstRow, biased: bias ? 1 : 0 },
@@ -102,8 +103,8 @@ export class ProductLowering {
   }
 
   /** Products by the weights of each row's chosen experts, whose matrices lie one behind the other. */
-  expertProduct(kernel: Kernel): void {
-    const { operation, inputs, output } = nodeOf(kernel, 'expert-matmul');
+  expertProduct(planned: Kernel): void {
+    const { operation, inputs, output } = nodeOf(planned, 'expert-matmul');
     const { expertCount, usedCount: used } = operation;
     const [x, matrix, routes, bias] = inputs;
     const list = this.#list;
@@ -111,18 +112,24 @@ export class ProductLowering {
     const { columns, layout } = size;
     const [rows, n] = [list.size(output, 0), size.rows / expertCount];
     const blocks = columns / blockValuesOf(layout);
-    const lanes = list.site.profile.parallel ? lanesFor(blocks) : 1;
+    const candidates = (list.site.profile.parallel ? [lanesFor(blocks), 1] : [1]).map((lanes) => {
+      const check = () => expertProductCheck(layout, lanes);
+      return { lanes, kernel: withCheck(expertProductKernel(layout, lanes), check) };
+    });
+    const kernels = candidates.map((candidate) => candidate.kernel);
+    const kernel = list.expectRight(kernels, `expert-product ${layout.name}`);
+    const lanes = known(candidates[kernels.indexOf(kernel)], 'product').lanes;
     size.parts.forEach((part, index) => {
       list.launch(
-        expertProductKernel(layout, lanes),
+        kernel,
         [arena, { kind: 'weight', weight: number, part: index }, bias ? list.vector(bias) : nothing],
         {
           ...{ rows, used, n, k4: columns / 4, biased: bias ? 1 : 0 },
           ...{ firstRow: part.firstRow, rowCount: part.rows, ...partWords(part, 'w0') },
-          x: list.place(kernel.inputs, x) / 4,
+          x: list.place(planned.inputs, x) / 4,
           parts: list.size(known(x, 'input'), 1) / columns,
-          routes: list.place(kernel.inputs, routes),
-          out: list.place(kernel.outputs, output),
+          routes: list.place(planned.inputs, routes),
+          out: list.place(planned.outputs, output),
         },
         list.spread(Math.ceil((rows * used * n * lanes) / 64)),
         rows * used * n * columns,
@@ -144,7 +151,10 @@ export class ProductLowering {
       const pieces = weights.map(({ node, weight }): Piece => {
         return { node, weight, part: known(weight.size.parts[partNumber], 'part'), partNumber };
       });
-      this.#product(kernel, pieces, () => gated.output, { gating: gatingOf(gated), residual: undefined });
+      this.#product(kernel, pieces, () => gated.output, {
+        gating: gatingOf(gated.operation),
+        residual: undefined,
+      });
     });
   }
 
@@ -205,13 +215,13 @@ export class ProductLowering {
   }
 }
 
-export function gatingOf({ operation }: NodeOf<'gated'>): Gating {
+export function gatingOf(operation: NodeOf<'gated'>['operation']): Gating {
   const { op: _, ...gating } = operation;
   return gating as Gating;
 }
 
 const checked = (shape: ProductShape, kernel: KernelText, rows: number, columns: number): ChosenProduct => ({
-  kernel: { ...kernel, check: () => productCheck(shape, { rows, columns }) },
+  kernel: withCheck(kernel, () => productCheck(shape, { rows, columns })),
   rows,
   columns,
 });
@@ -225,13 +235,14 @@ const lanesFor = (blocks: number): number =>
 const tiled = (shape: ProductShape): ChosenProduct =>
   checked(shape, tiledProductKernel(shape), tileSize, tileSize);
 
-function inLanes(shape: ProductShape, rows: number, blocks: number): ChosenProduct {
+function inLanes(shape: ProductShape, rows: number, blocks: number, subgroupSize = 1): ChosenProduct {
   const lanes = lanesFor(blocks);
-  const tile = { rows: rows === 1 ? 1 : 4, columns: 4, lanes, unrolled: true };
+  const joined = Math.min(lanes, subgroupSize);
+  const tile = { rows: rows === 1 ? 1 : 4, columns: 4, lanes, unrolled: true, joined };
   return checked(shape, productKernel(shape, tile), tile.rows, columnsPerGroup(tile));
 }
 
 function alone(shape: ProductShape, rows: number): ChosenProduct {
-  const tile = { rows: rows === 1 ? 1 : 4, columns: 1, lanes: 1, unrolled: false };
+  const tile = { rows: rows === 1 ? 1 : 4, columns: 1, lanes: 1, unrolled: false, joined: 1 };
   return checked(shape, productKernel(shape, tile), tile.rows, columnsPerGroup(tile));
 }

@@ -1,10 +1,20 @@
 /** Lowers a plan's segment, for one number of rows, to launches: one function per kernel pattern. */
 import { known, NearfieldError } from '../../base/error.ts';
+import type { Operation, OperationName } from '../../graph.ts';
 import type { Kernel, Plan, Segment } from '../../plan.ts';
+import { cacheMoveCheck, cacheWriteCheck, ropeCheck } from './check/cache-checks.ts';
+import { expertSumCheck, routeCheck } from './check/expert-checks.ts';
+import {
+  argmaxCheck,
+  embedCheck,
+  normCheck,
+  pairwiseCheck,
+  plainEmbedCheck,
+  selectCheck,
+} from './check/row-checks.ts';
 import {
   arena,
   type Bound,
-  fewRows,
   type Launch,
   LaunchList,
   type NodeOf,
@@ -14,15 +24,9 @@ import {
   partWords,
   step,
 } from './launch-list.ts';
+import { lowerAttention } from './lower-attention.ts';
 import { gatingOf, ProductLowering } from './lower-products.ts';
 import type { DeviceProfile } from './profile.ts';
-import {
-  type AttentionShape,
-  attentionKernel,
-  headsPerGroup,
-  mergeKernel,
-  partialFloats,
-} from './shader/attention.ts';
 import {
   cacheMoveKernel,
   cacheMoveThreads,
@@ -33,7 +37,7 @@ import {
   unitsPerHead,
 } from './shader/cache.ts';
 import { expertSumKernel, routeKernel } from './shader/experts.ts';
-import { floatBits, type KernelText } from './shader/kernel.ts';
+import { floatBits, type KernelText, withCheck } from './shader/kernel.ts';
 import {
   activateKernel,
   addKernel,
@@ -46,12 +50,8 @@ import {
   selectKernel,
   softcapKernel,
 } from './shader/rows.ts';
+import { turnsOf } from './turns.ts';
 import { blockValuesOf } from './weight-layout.ts';
-
-/** Parts that attention is cut in where rows are few. */
-const stretches = 16;
-/** Rows seen, for the count of work: only the device knows. */
-const guessedContext = 512;
 
 export class Lowering {
   readonly #list: LaunchList;
@@ -93,13 +93,12 @@ export class Lowering {
     rope: (kernel) => this.#rope(kernel),
     'cache-write': (kernel) => this.#cacheWrite(kernel),
     'rope-cache': (kernel) => this.#cacheWrite(kernel),
-    attention: (kernel) => this.#attention(kernel),
-    add: (kernel) => this.#pairwise(kernel, addKernel),
-    gated: (kernel) => this.#pairwise(kernel, gatedKernel(gatingOf(nodeOf(kernel, 'gated')))),
-    activate: (kernel) =>
-      this.#pairwise(kernel, activateKernel(nodeOf(kernel, 'activate').operation.activation)),
-    scale: (kernel) => this.#pairwise(kernel, scaleKernel(nodeOf(kernel, 'scale').operation.factor)),
-    softcap: (kernel) => this.#pairwise(kernel, softcapKernel(nodeOf(kernel, 'softcap').operation.limit)),
+    attention: (kernel) => lowerAttention(this.#list, kernel),
+    add: (kernel) => this.#pairwise(kernel, 'add', () => addKernel),
+    gated: (kernel) => this.#pairwise(kernel, 'gated', (operation) => gatedKernel(gatingOf(operation))),
+    activate: (kernel) => this.#pairwise(kernel, 'activate', ({ activation }) => activateKernel(activation)),
+    scale: (kernel) => this.#pairwise(kernel, 'scale', ({ factor }) => scaleKernel(factor)),
+    softcap: (kernel) => this.#pairwise(kernel, 'softcap', ({ limit }) => softcapKernel(limit)),
     'select-rows': (kernel) => this.#selectRows(kernel),
     argmax: (kernel) => this.#argmax(kernel),
     route: (kernel) => this.#route(kernel),
@@ -119,11 +118,13 @@ export class Lowering {
       const params = { rows: this.#list.rows, field, firstRow: part.firstRow, rowCount: part.rows };
       if (isPlain) {
         const plain = { ...params, width: columns, out };
-        this.#list.launch(plainEmbedKernel, bound, plain, this.#list.threads(this.#list.rows * columns));
+        const text = withCheck(plainEmbedKernel, plainEmbedCheck);
+        this.#list.launch(text, bound, plain, this.#list.threads(this.#list.rows * columns));
       } else {
         const blocks = columns / blockValuesOf(layout);
         const packed = { ...params, k4: columns / 4, out: out / 4, ...partWords(part, 'w0') };
-        this.#list.launch(embedKernel(layout), bound, packed, this.#list.threads(this.#list.rows * blocks));
+        const text = withCheck(embedKernel(layout), () => embedCheck(layout));
+        this.#list.launch(text, bound, packed, this.#list.threads(this.#list.rows * blocks));
       }
     });
   }
@@ -131,10 +132,14 @@ export class Lowering {
   #norm(kernel: Kernel, kind: 'rms-norm' | 'layer-norm'): void {
     const { inputs, output, operation } = nodeOf(kernel, kind);
     const { groups: parts = 1, epsilon } = operation;
+    const { parallel, subgroupSize } = this.#list.site.profile;
+    const texts = (parallel && subgroupSize > 1 ? [subgroupSize, 1] : [1]).map((joined) =>
+      withCheck(normKernel(kind, joined), () => normCheck(kind)),
+    );
     const [, weight, bias] = inputs;
     const rows = this.#list.size(output, 0);
     this.#list.launch(
-      normKernel(kind),
+      this.#list.expectRight(texts, kind),
       [arena, this.#list.vector(weight), bias ? this.#list.vector(bias) : nothing],
       {
         ...{ size: this.#list.size(output, 1) / parts, parts, rows, epsilon: floatBits(epsilon) },
@@ -147,11 +152,15 @@ export class Lowering {
     );
   }
 
-  #pairwise(kernel: Kernel, text: KernelText): void {
-    const { inputs, output } = known(kernel.nodes[0], 'node');
+  #pairwise<Name extends OperationName>(
+    kernel: Kernel,
+    name: Name,
+    textOf: (operation: Extract<Operation, { op: Name }>) => KernelText,
+  ): void {
+    const { inputs, output, operation } = nodeOf(kernel, name);
     const count = this.#list.size(output, 0) * this.#list.size(output, 1);
     this.#list.launch(
-      text,
+      withCheck(textOf(operation), () => pairwiseCheck(operation)),
       [arena],
       {
         count,
@@ -172,7 +181,7 @@ export class Lowering {
     const node = nodeOf(kernel, 'rope');
     const rotation = this.#rotation(node);
     this.#list.launch(
-      ropeKernel(rotation),
+      withCheck(ropeKernel(rotation), () => ropeCheck(rotation)),
       [arena, step, { kind: 'constant', words: turnsOf(node.operation.frequencies) }],
       {
         rows: this.#list.rows,
@@ -190,14 +199,15 @@ export class Lowering {
     const ropes = nodesOf(kernel, 'rope');
     const keys = ropes.find(({ output }) => output === node.inputs[0]);
     const query = ropes.find((rope) => rope !== keys);
-    const spec = this.#list.site.plan.cache.of(node.operation.layer);
+    const { plan, banks } = this.#list.site;
+    const spec = plan.cache.of(node.operation.layer);
     const rotation =
       keys && query ? { keys: this.#rotation(keys), queryHeads: query.operation.headCount } : undefined;
     const frequencies = keys
       ? [{ kind: 'constant', words: turnsOf(keys.operation.frequencies) } as const]
       : [];
     this.#list.launch(
-      cacheWriteKernel(spec, this.#list.site.banks, rotation),
+      withCheck(cacheWriteKernel(spec, banks, rotation), () => cacheWriteCheck(spec, banks, rotation)),
       [arena, step, ...frequencies, ...this.#list.bankBounds],
       {
         ...{ rows: this.#list.rows, layer: spec.offsetBytes / 4 },
@@ -211,71 +221,13 @@ export class Lowering {
     );
   }
 
-  #attention(kernel: Kernel): void {
-    const node = nodeOf(kernel, 'attention');
-    const { layer, headCount, keyValueHeadCount, scale, window, softCap } = node.operation;
-    const sinks = node.inputs[2];
-    const spec = this.#list.site.plan.cache.of(layer);
-    const { parallel } = this.#list.site.profile;
-    const shape: AttentionShape = {
-      ...{
-        ...spec,
-        headCount,
-        window: window !== undefined,
-        softCap: softCap !== undefined,
-        shared: parallel,
-      },
-      sinks: sinks !== undefined,
-    };
-    const rows = this.#list.rows;
-    const split = parallel && rows <= fewRows;
-    const splits = split ? stretches : 1;
-    const out = this.#list.place(kernel.outputs, node.output) / 4;
-    const partials: Bound = {
-      kind: 'scratch',
-      byteLength: rows * headCount * splits * partialFloats(shape) * 4,
-    };
-    const tiles = headCount / keyValueHeadCount / headsPerGroup(shape);
-    this.#list.launch(
-      attentionKernel(shape, this.#list.site.banks, split),
-      [
-        arena,
-        step,
-        ...(split ? [partials] : []),
-        ...(sinks ? [this.#list.vector(sinks)] : []),
-        ...this.#list.bankBounds,
-      ],
-      {
-        ...{
-          layer: spec.offsetBytes / 4,
-          out,
-          scale: floatBits(scale),
-          window: window ?? 0,
-          cap: floatBits(softCap ?? 1),
-          splits,
-        },
-        x: this.#list.place(kernel.inputs, node.inputs[0]) / 4,
-      },
-      [keyValueHeadCount * Math.ceil(tiles), rows, splits],
-      rows * headCount * (shape.keySize + shape.valueSize) * guessedContext,
-    );
-    if (!split) return;
-    const threads = rows * headCount * (shape.valueSize / 4);
-    this.#list.launch(
-      mergeKernel(shape),
-      [arena, partials],
-      { rows, out, splits },
-      this.#list.threads(threads),
-    );
-  }
-
   #route(kernel: Kernel): void {
     const { operation, inputs, output } = nodeOf(kernel, 'route');
     const list = this.#list;
     const rows = list.size(output, 0);
     const bias = inputs[1];
     list.launch(
-      routeKernel(operation),
+      withCheck(routeKernel(operation), () => routeCheck(operation)),
       [arena, bias ? list.vector(bias) : nothing],
       {
         ...{ rows, biased: bias ? 1 : 0, scale: floatBits(operation.scale), leastSum: floatBits(2 ** -14) },
@@ -291,7 +243,7 @@ export class Lowering {
     const list = this.#list;
     const [rows, width] = [list.size(output, 0), list.size(output, 1)];
     list.launch(
-      expertSumKernel,
+      withCheck(expertSumKernel, expertSumCheck),
       [arena],
       {
         ...{ count: rows * width, width, used: operation.usedCount },
@@ -307,7 +259,7 @@ export class Lowering {
     const { inputs, output } = nodeOf(kernel, 'select-rows');
     const [rows, width] = [this.#list.size(output, 0), this.#list.size(output, 1)];
     this.#list.launch(
-      selectKernel,
+      withCheck(selectKernel, selectCheck),
       [arena, step],
       {
         ...{ count: rows * width, width },
@@ -322,7 +274,7 @@ export class Lowering {
     const { inputs, output } = nodeOf(kernel, 'argmax');
     const rows = this.#list.size(output, 0);
     this.#list.launch(
-      argmaxKernel,
+      withCheck(argmaxKernel, argmaxCheck),
       [arena],
       {
         ...{ rows, width: this.#list.size(known(inputs[0], 'input'), 1) },
@@ -334,24 +286,13 @@ export class Lowering {
   }
 
   #cacheMove(kernel: Kernel): void {
-    const spec = this.#list.site.plan.cache.of(nodeOf(kernel, 'cache-move').operation.layer);
+    const { plan, banks } = this.#list.site;
+    const spec = plan.cache.of(nodeOf(kernel, 'cache-move').operation.layer);
     this.#list.launch(
-      cacheMoveKernel(spec, this.#list.site.banks),
+      withCheck(cacheMoveKernel(spec, banks), () => cacheMoveCheck(spec, banks)),
       [step, ...this.#list.bankBounds],
       { layer: spec.offsetBytes / 4 },
       this.#list.threads(cacheMoveThreads(spec)),
     );
   }
-}
-
-/** Turns per position as 64-bit fractions, the higher word first. */
-function turnsOf(frequencies: readonly number[]): Uint32Array<ArrayBuffer> {
-  const words = new Uint32Array(2 * frequencies.length);
-  frequencies.forEach((frequency, pair) => {
-    const turns = frequency / (2 * Math.PI);
-    const high = (turns - Math.floor(turns)) * 2 ** 32;
-    words[2 * pair] = Math.floor(high);
-    words[2 * pair + 1] = Math.floor((high - Math.floor(high)) * 2 ** 32);
-  });
-  return words;
 }

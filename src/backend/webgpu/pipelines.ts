@@ -1,6 +1,7 @@
 /** Compute pipelines by the text of their kernel: compiled once per device, without keeping the caller waiting. */
 import { NearfieldError } from '../../base/error.ts';
-import { checkKernel } from './kernel-checks.ts';
+import { runCheck } from './check/run-check.ts';
+import type { KernelVerdicts } from './kernel-verdicts.ts';
 import { type KernelText, shaderText } from './shader/kernel.ts';
 
 export interface Compiled {
@@ -15,13 +16,18 @@ export class WrongKernelError extends NearfieldError {}
 
 export class Pipelines {
   #device: GPUDevice;
-  readonly #wrongKernels: Set<string>;
+  /** By key, with what is wrong. */
+  readonly #wrongKernels: Map<string, string>;
+  readonly #verdicts: KernelVerdicts;
+  /** Kernels that are compiled or checked now. */
+  #underWay = 0;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #compiled = new Map<string, Compiled>();
 
-  constructor(device: GPUDevice, wrongKernels: Set<string>) {
+  constructor(device: GPUDevice, wrongKernels: Map<string, string>, verdicts: KernelVerdicts) {
     this.#device = device;
     this.#wrongKernels = wrongKernels;
+    this.#verdicts = verdicts;
   }
 
   /** Everything is compiled anew for another device. */
@@ -37,9 +43,7 @@ export class Pipelines {
     if (before) return before;
     const layout = this.#layoutOf(kernel);
     const compiled: Compiled = { layout, pipeline: undefined, ready: Promise.resolve() };
-    const device = this.#device;
-    const ready = this.#compile(kernel, layout).then(async (pipeline) => {
-      await this.#check(device, kernel, pipeline, layout);
+    const ready = this.#make(kernel, layout).then((pipeline) => {
       compiled.pipeline = pipeline;
     });
     // Who waits for it hears of a failure; nobody may wait.
@@ -47,6 +51,31 @@ export class Pipelines {
     const entry = Object.assign(compiled, { ready });
     this.#compiled.set(kernel.key, entry);
     return entry;
+  }
+
+  /** Compiled, and seen to be right on this device now or before. */
+  async #make(kernel: KernelText, layout: GPUBindGroupLayout): Promise<GPUComputePipeline> {
+    const device = this.#device;
+    this.#underWay++;
+    try {
+      const verdict = await this.#verdicts.of(kernel);
+      if (verdict?.problem !== undefined) throw this.#refusal(kernel, verdict.problem);
+      const pipeline = await this.#compile(kernel, layout);
+      if (kernel.check && !verdict) {
+        const problem = await runCheck(device, pipeline, layout, kernel, kernel.check());
+        await this.#verdicts.note(kernel, problem);
+        if (problem !== undefined) throw this.#refusal(kernel, problem);
+      }
+      return pipeline;
+    } finally {
+      this.#underWay--;
+      if (this.#underWay === 0) void this.#verdicts.save();
+    }
+  }
+
+  #refusal({ key }: KernelText, problem: string): WrongKernelError {
+    this.#wrongKernels.set(key, problem);
+    return new WrongKernelError('backend', `The GPU's driver computes ${key} wrongly: ${problem}`);
   }
 
   async #compile(kernel: KernelText, layout: GPUBindGroupLayout): Promise<GPUComputePipeline> {
@@ -67,20 +96,6 @@ export class Pipelines {
         cause,
       });
     }
-  }
-
-  /** On the device that it was compiled for, which may be lost meanwhile. */
-  async #check(
-    device: GPUDevice,
-    kernel: KernelText,
-    pipeline: GPUComputePipeline,
-    layout: GPUBindGroupLayout,
-  ): Promise<void> {
-    if (!kernel.check) return;
-    const problem = await checkKernel(device, pipeline, layout, kernel, kernel.check());
-    if (problem === undefined) return;
-    this.#wrongKernels.add(kernel.key);
-    throw new WrongKernelError('backend', `The GPU's driver computes ${kernel.key} wrongly: ${problem}`);
   }
 
   #layoutOf({ bindings }: KernelText): GPUBindGroupLayout {

@@ -10,8 +10,12 @@ export interface DeviceProfile {
    * thread that works alone is ten times as fast.
    */
   readonly parallel: boolean;
-  /** Keys of kernels that were checked and found wrong here; grows as kernels are first used. */
-  readonly wrongKernels: Set<string>;
+  /** Threads that can look at each other's values at least, a power of two; 1 where there are no subgroups. */
+  readonly subgroupSize: number;
+  /** Halves are a type of the device's language. */
+  readonly halves: boolean;
+  /** Keys of kernels that were found wrong here, with what is wrong; grows as kernels are first used. */
+  readonly wrongKernels: Map<string, string>;
   /** The adapter says that it is a program. */
   readonly emulated: boolean;
 }

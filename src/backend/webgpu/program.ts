@@ -6,7 +6,7 @@ import { dimBounds } from '../../tensor.ts';
 import type { DrawShape } from '../draw-block.ts';
 import { usage } from './device.ts';
 import type { GpuMemory, GpuRegion } from './gpu-memory.ts';
-import type { Bound, Launch } from './launch-list.ts';
+import { type Bound, type Launch, NoKernelError } from './launch-list.ts';
 import { Lowering } from './lower.ts';
 import { drawLaunches } from './lower-draw.ts';
 import type { Compiled, Pipelines } from './pipelines.ts';
@@ -60,8 +60,13 @@ export function compileAhead(segment: Segment, plan: Plan, parts: Omit<ProgramPa
   for (const count of new Set([1, Math.min(8, most), most])) {
     const symbols = [count, Math.min(count, mostSelected)];
     const banks = Math.max(1, memory.bankCount);
-    for (const { kernel } of new Lowering(segment, plan, profile, banks, symbols).launches)
-      pipelines.of(kernel);
+    try {
+      const { launches } = new Lowering(segment, plan, profile, banks, symbols);
+      for (const { kernel } of launches) pipelines.of(kernel);
+    } catch (error) {
+      // Steps hear of it.
+      if (!(error instanceof NoKernelError)) throw error;
+    }
   }
 }
 
@@ -163,9 +168,13 @@ export class GpuProgram {
       return { compiled, bindGroup, groups, name: kernel.key, work };
     });
     const missing = dispatches.filter(({ compiled }) => !compiled.pipeline);
+    const compiling =
+      missing.length > 0 ? Promise.all(missing.map(({ compiled }) => compiled.ready)) : undefined;
+    // Of several that fail the first is heard of.
+    compiling?.catch(() => {});
     const instance: KeptInstance = {
       ...{ arena, step, weights, symbols: [...symbols], generation, parameters, lastUse: 0, dispatches },
-      compiling: missing.length > 0 ? Promise.all(missing.map(({ compiled }) => compiled.ready)) : undefined,
+      compiling,
     };
     this.#keep(instance);
     return instance;

@@ -4,6 +4,8 @@ import { isSharedBuffer, nextTurn } from '../../base/platform.ts';
 import type { Ticket, TicketMachine } from '../ticket.ts';
 import { mapRead, usage } from './device.ts';
 import type { GpuRegion } from './gpu-memory.ts';
+import { NoKernelError } from './launch-list.ts';
+import { PassTimer, type Timing } from './pass-timer.ts';
 import { WrongKernelError } from './pipelines.ts';
 import type { Dispatch, GpuProgram, Instance } from './program.ts';
 import { TimeSlices } from './time-slices.ts';
@@ -65,9 +67,11 @@ export class Submitter implements TicketMachine {
   readonly #slices: TimeSlices;
   /** When the latest commands had run. */
   #lastEndMs = 0;
+  #timer: PassTimer | undefined;
 
   constructor(device: GPUDevice, pace: DevicePace) {
     this.#device = device;
+    this.#timer = PassTimer.of(device);
     this.#pace = pace;
     this.#slices = new TimeSlices(pace.sliceMs);
     this.#queue = new WorkQueue(
@@ -77,8 +81,9 @@ export class Submitter implements TicketMachine {
     this.#listenTo(device);
   }
 
-  get isLost(): boolean {
-    return this.#isLost;
+  /** Nothing that is asked for is done any more. */
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
   }
 
   /** What follows fails with it, until the device is opened anew. */
@@ -96,6 +101,8 @@ export class Submitter implements TicketMachine {
 
   /** After a loss; nothing of the old device is used any more. */
   restart(device: GPUDevice): void {
+    this.#timer?.close();
+    this.#timer = PassTimer.of(device);
     this.#device = device;
     this.#failure = undefined;
     this.#isLost = false;
@@ -177,6 +184,7 @@ export class Submitter implements TicketMachine {
     await Promise.all(this.#underWay);
     for (const region of [...this.#fetched.keys()]) this.forget(region);
     for (const staging of this.#staging.splice(0)) staging.destroy();
+    this.#timer?.close();
   }
 
   async #readBack(region: GpuRegion, offsetBytes: number, target: Uint8Array): Promise<void> {
@@ -221,8 +229,9 @@ export class Submitter implements TicketMachine {
         this.#throwIfStopped(submits);
         const end = this.#slices.end(works, start);
         const isLast = end === dispatches.length;
-        const done = this.#encode(dispatches.slice(start, end), isLast ? submits : []);
-        const measured = this.#measure(works.slice(start, end), done);
+        const timing = this.#timer?.begin();
+        const done = this.#encode(dispatches.slice(start, end), isLast ? submits : [], timing);
+        const measured = this.#measure(works.slice(start, end), done, isLast, timing);
         if (isLast) {
           this.#follow(submits, measured);
           return;
@@ -232,6 +241,7 @@ export class Submitter implements TicketMachine {
         if (this.#pace.gapMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#pace.gapMs));
       }
     } catch (cause) {
+      if (cause instanceof NoKernelError) this.fail(cause);
       // What a lost device does not answer may be heard of before its loss.
       if (!(cause instanceof NearfieldError)) await nextTurn();
       this.#end(submits, this.#failureOf(cause));
@@ -270,16 +280,23 @@ export class Submitter implements TicketMachine {
     }
   }
 
-  async #measure(works: readonly number[], done: Promise<void>): Promise<void> {
+  /** By the device's own clock where it has one. Whoever waits for the last commands does not wait for that. */
+  async #measure(
+    works: readonly number[],
+    done: Promise<void>,
+    isLast: boolean,
+    timing: Timing | undefined,
+  ): Promise<void> {
+    const work = works.reduce((sum, each) => sum + each, 0);
     const startMs = performance.now();
+    const told = timing?.milliseconds();
     await done;
     const endMs = performance.now();
     // What went behind other work began when that was done.
-    this.#slices.took(
-      works.reduce((sum, work) => sum + work, 0),
-      endMs - Math.max(startMs, this.#lastEndMs),
-    );
+    const waitedMs = endMs - Math.max(startMs, this.#lastEndMs);
     this.#lastEndMs = endMs;
+    const noted = (async () => this.#slices.took(work, waitedMs, await told))();
+    if (!isLast) await noted;
   }
 
   /** The last commands are with the device; what follows may go behind them. */
@@ -306,11 +323,15 @@ export class Submitter implements TicketMachine {
   }
 
   /** Behind the last of a step's commands its result is copied to where the host can read it. */
-  #encode(dispatches: readonly Dispatch[], ending: readonly Submit[]): Promise<void> {
+  #encode(
+    dispatches: readonly Dispatch[],
+    ending: readonly Submit[],
+    timing: Timing | undefined,
+  ): Promise<void> {
     this.work.submits++;
     this.work.dispatches += dispatches.length;
     const encoder = this.#device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
+    const pass = encoder.beginComputePass(timing ? { timestampWrites: timing.writes } : {});
     for (const { compiled, bindGroup, groups } of dispatches) {
       if (!compiled.pipeline) continue;
       pass.setPipeline(compiled.pipeline);
@@ -318,6 +339,7 @@ export class Submitter implements TicketMachine {
       pass.dispatchWorkgroups(...groups);
     }
     pass.end();
+    timing?.resolve(encoder);
     const place = ending.at(-1)?.result;
     if (!place || place.byteLength === 0) {
       this.#device.queue.submit([encoder.finish()]);

@@ -43,3 +43,12 @@ test('a launch that is too large by itself goes alone', () => {
   slices.took(1e6, 100);
   assert.equal(slices.end([1e9, 1e9], 0), 1);
 });
+
+test("the device's own clock goes before the time of waiting, unless it says more than was waited for", () => {
+  const told = new TimeSlices(8);
+  told.took(1e8, 50, 4);
+  assert.equal(told.workPerSlice, 2e8);
+  const disbelieved = new TimeSlices(8);
+  disbelieved.took(1e8, 4, 5000);
+  assert.equal(disbelieved.workPerSlice, 2e8);
+});

@@ -9,8 +9,9 @@ import { known } from '../../base/error.ts';
 const firstWork = 1e8;
 /** Weight of the latest slice in the running mean. */
 const latest = 0.5;
-/** A slice that took less is counted as this: waiting itself takes as long. */
-const leastMs = 1;
+/** A slice that was waited for less is counted as this: waiting itself takes as long. The device's clock has steps of a tenth. */
+const leastWaitedMs = 1;
+const leastDeviceMs = 0.1;
 
 export class TimeSlices {
   readonly #budgetMs: number;
@@ -39,9 +40,12 @@ export class TimeSlices {
     return end;
   }
 
-  took(work: number, ms: number): void {
+  /** `deviceMs`: by the device's own clock, where it has one that can be believed. */
+  took(work: number, waitedMs: number, deviceMs?: number): void {
     if (work <= 0) return;
-    const cost = Math.max(ms, leastMs) / work;
+    const isTold = deviceMs !== undefined && deviceMs <= waitedMs + leastWaitedMs;
+    const ms = isTold ? Math.max(deviceMs, leastDeviceMs) : Math.max(waitedMs, leastWaitedMs);
+    const cost = ms / work;
     const isFirst = this.#cost === undefined;
     // A slice that took too long shortens the next one at once.
     if (isFirst || ms > 2 * this.#budgetMs) this.#cost = cost;

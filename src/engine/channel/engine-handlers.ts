@@ -43,6 +43,7 @@ export function engineHandlers(loadEngine: LoadEngine): Omit<CallHandlers, keyof
     changeMemoryBudget: ({ bytes }) => engine().changeMemoryBudget(bytes),
     streaming: () => engine().streaming(),
     deviceWork: () => engine().deviceWork(),
+    machine: () => engine().machine(),
     openSession: async () => adopt(await engine().session()),
     restore: async ({ bytes }) => adopt(await engine().restore(bytes)),
     tokens: ({ session }) => sessionOf(session).tokens(),

@@ -14,6 +14,7 @@ import type {
   KeptModel,
   LoadOptions,
   LoadProgress,
+  MachineReport,
   MemoryReport,
   ModelEstimate,
   ModelInput,
@@ -79,6 +80,7 @@ export interface EngineCalls extends LookCalls {
   changeMemoryBudget: Call<{ readonly bytes: number }, void>;
   streaming: Call<undefined, StreamingReport | undefined>;
   deviceWork: Call<undefined, DeviceWork | undefined>;
+  machine: Call<undefined, MachineReport>;
   openSession: Call<undefined, SessionHandle>;
   restore: Call<{ bytes: Uint8Array }, SessionHandle>;
   tokens: Call<OfSession, readonly number[]>;

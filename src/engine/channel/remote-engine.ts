@@ -7,6 +7,7 @@ import type {
   Engine,
   EngineDescription,
   LoadOptions,
+  MachineReport,
   MemoryReport,
   ModelInput,
   Session,
@@ -92,6 +93,10 @@ class RemoteEngine implements Engine {
 
   deviceWork(): Promise<DeviceWork | undefined> {
     return this.#client.call('deviceWork', undefined).answer;
+  }
+
+  machine(): Promise<MachineReport> {
+    return this.#client.call('machine', undefined).answer;
   }
 
   /** Calls that are under way reject with `aborted`. */

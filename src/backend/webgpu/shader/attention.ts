@@ -8,7 +8,17 @@
 
 import { hyperbolicTangent } from './activation.ts';
 import { bankAccess, banksOf, type CacheShape, cacheReaders, pageReader } from './cache.ts';
-import { arena, type Binding, entry, type KernelText, reads, step, threadNumber, times } from './kernel.ts';
+import {
+  acrossSubgroup,
+  arena,
+  type Binding,
+  entry,
+  type KernelText,
+  reads,
+  step,
+  threadNumber,
+  times,
+} from './kernel.ts';
 
 export interface AttentionShape extends CacheShape {
   readonly headCount: number;
@@ -18,6 +28,10 @@ export interface AttentionShape extends CacheShape {
   readonly sinks: boolean;
   /** Heads of a group are computed together; else one by one, in a kernel that is quicker to compile. */
   readonly shared: boolean;
+  /** Threads whose largest score is found without workgroup memory: a power of two, 1 without subgroups. */
+  readonly joined: number;
+  /** Halves of the cache are read by the device's own type. */
+  readonly halves: boolean;
 }
 
 /** Heads of a workgroup, which share what is loaded: queries, scores and sums of all of them fit 16 KiB. */
@@ -50,8 +64,11 @@ export function attentionKernel(shape: AttentionShape, banks: number, split: boo
     each((head) => times(quadsEach, (quad) => text(head, quad)));
   const cap = softCap ? 'score = bitcast<f32>(p.cap) * hyperbolicTangent(score / bitcast<f32>(p.cap));' : '';
   const part = partialFloats(shape) / 4;
+  const { joined, halves } = shape;
+  const tops = 64 / joined;
   return {
-    key: `attention ${type} ${headCount} ${keyValueHeadCount} ${keySize} ${valueSize} ${window} ${softCap} ${sinks} ${shape.shared} ${banks} ${split}`,
+    needs: [...(halves ? (['f16'] as const) : []), ...(joined > 1 ? (['subgroups'] as const) : [])],
+    key: `attention ${type} ${headCount} ${keyValueHeadCount} ${keySize} ${valueSize} ${window} ${softCap} ${sinks} ${shape.shared} ${joined} ${halves} ${banks} ${split}`,
     bindings: [
       arena,
       step,
@@ -63,10 +80,11 @@ export function attentionKernel(shape: AttentionShape, banks: number, split: boo
     body: `
 ${bankAccess(banks, false)}
 ${pageReader}
-${cacheReaders(shape)}
+${cacheReaders(shape, halves)}
 ${softCap ? hyperbolicTangent : ''}
 var<workgroup> queries: array<vec4<f32>, ${heads * keyQuads}>;
 var<workgroup> scores: array<f32, ${heads * 64}>;
+${joined > 1 ? `var<workgroup> tops: array<f32, ${heads * tops}>;` : ''}
 var<workgroup> pages: array<u32, 64>;
 var<workgroup> rows: array<u32, 64>;
 var<workgroup> sums: array<vec4<f32>, 64>;
@@ -133,18 +151,25 @@ for (var chunk = begins; chunk < to; chunk += 64u) {
   } else {
     rows[lid] = 0xffffffffu;
   }
-  ${each((head) => `scores[${head * 64}u + lid] = score${head};`)}
+  ${
+    joined > 1
+      ? `${each((head) => `var top${head} = score${head};\n${acrossSubgroup(`top${head}`, joined, larger)}`)}
+  if (lid % ${joined}u == 0u) {
+    ${each((head) => `tops[${head * tops}u + lid / ${joined}u] = top${head};`)}
+  }`
+      : each((head) => `scores[${head * 64}u + lid] = score${head};`)
+  }
   workgroupBarrier();
   ${each(
     (head) => `
   var most${head} = largest${head};
-  for (var i = 0u; i < 64u; i++) { most${head} = max(most${head}, scores[${head * 64}u + i]); }
+  for (var i = 0u; i < ${tops}u; i++) { most${head} = max(most${head}, ${joined > 1 ? 'tops' : 'scores'}[${head * tops}u + i]); }
   let fade${head} = exp(largest${head} - most${head});
   largest${head} = most${head};
   total${head} *= fade${head};
   ${times(quadsEach, (quad) => `sum${head}q${quad} *= fade${head};`)}`,
   )}
-  workgroupBarrier();
+  ${joined > 1 ? '' : 'workgroupBarrier();'}
   ${each((head) => `scores[${head * 64}u + lid] = select(0.0, exp(score${head} - most${head}), isSeen);`)}
   workgroupBarrier();
   if (share < ${shares}u) {
@@ -186,6 +211,8 @@ ${split ? `if (quad == 0u) { partials[part(t, firstHead + ${head}u, wid.z) + ${v
 ${split ? `fn part(t: u32, head: u32, stretch: u32) -> u32 { return ((t * ${headCount}u + head) * p.splits + stretch) * ${part}u; }` : ''}`,
   };
 }
+
+const larger = (own: string, other: string): string => `max(${own}, ${other})`;
 
 /** Adds what the shares of a quad have. */
 function sharedSum(value: string, name: string, shares: number, valueQuads: number): string {

@@ -74,14 +74,17 @@ fn pageOf(sequence: u32, cacheRow: u32) -> u32 {
   return step[step[step[6] + sequence * 4u] + (cacheRow >> 7u)] + p.layer;
 }`;
 
-/** `fn four_x(page, row, value)`: four values of a row of a page from `value` on, a multiple of four. */
-export function quadReader(name: string, type: CacheType, part: CachePart): string {
+/**
+ * `fn four_x(page, row, value)`: four values of a row of a page from `value` on, a multiple of four. `halves`: by the
+ * device's own type for them.
+ */
+export function quadReader(name: string, type: CacheType, part: CachePart, halves = false): string {
   const row = `page + ${part.start}u + (row & 127u) * ${part.rowWords}u`;
   const bodies: Record<CacheType, string> = {
     f32: `let at = ${row} + value;
 return bitcast<vec4<f32>>(vec4<u32>(cached(at), cached(at + 1u), cached(at + 2u), cached(at + 3u)));`,
     f16: `let at = ${row} + (value >> 1u);
-return vec4<f32>(exactHalves(cached(at)), exactHalves(cached(at + 1u)));`,
+return vec4<f32>(${[0, 1].map((word) => (halves ? `vec2<f32>(bitcast<vec2<f16>>(cached(at + ${word}u)))` : `exactHalves(cached(at + ${word}u))`)).join(', ')});`,
     q8_0: `let scale = bitcast<f32>(cached(page + ${part.scales}u + (row & 127u) * ${part.scaleWords}u + (value >> 5u)));
   let bytes = vec4<i32>(bitcast<i32>(cached(${row} + (value >> 2u))));
 return scale * vec4<f32>((bytes << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u));`,
@@ -324,12 +327,12 @@ export const cacheMoveThreads = (shape: CacheShape): number => {
   return keys.rowWords + keys.scaleWords + values.rowWords + values.scaleWords;
 };
 
-/** For kernels that read halves. */
-export const cacheReaders = (shape: CacheShape): string => {
+/** `fn four_key`, `fn four_value`. */
+export const cacheReaders = (shape: CacheShape, halves: boolean): string => {
   const places = cachePlaces(shape);
   return [
-    shape.type === 'f16' ? exactHalves : '',
-    quadReader('key', shape.type, places.keys),
-    quadReader('value', shape.type, places.values),
+    shape.type === 'f16' && !halves ? exactHalves : '',
+    quadReader('key', shape.type, places.keys, halves),
+    quadReader('value', shape.type, places.values, halves),
   ].join('\n');
 };

@@ -16,22 +16,28 @@ export interface KernelText {
   readonly params: readonly string[];
   /** Everything after the declarations. */
   readonly body: string;
+  /** WGSL's names of what a device must have for it. */
+  readonly needs?: readonly ('subgroups' | 'f16')[];
   /** A case that the kernel must compute rightly on a device before it is used there, made when it is wanted. */
   readonly check?: () => KernelCheck;
 }
 
-/** One launch of a kernel and what it must leave in the arena. */
+/** One launch of a kernel and what it must leave behind. */
 export interface KernelCheck {
-  readonly arena: Float32Array<ArrayBuffer>;
-  /** What the bindings after the arena hold. */
+  /** What the bindings hold, in order. */
   readonly buffers: readonly ArrayBufferView<ArrayBuffer>[];
   readonly params: Readonly<Record<string, number>>;
   readonly groups: readonly [number, number, number];
-  /** Where the results begin in the arena, in values. */
-  readonly outAt: number;
-  readonly expected: Float64Array;
-  readonly bounds: Float64Array;
+  /** Words that are looked at, one stretch behind the other. `binding`: index into `buffers`. */
+  readonly results: readonly { readonly binding: number; readonly first: number; readonly count: number }[];
+  /** What the words stand for; float32 without it. */
+  readonly valuesOf?: (words: Uint32Array<ArrayBuffer>) => ArrayLike<number>;
+  readonly expected: ArrayLike<number>;
+  /** How far each value may be from what is expected. */
+  readonly bounds: ArrayLike<number>;
 }
+
+export const withCheck = (kernel: KernelText, check: () => KernelCheck): KernelText => ({ ...kernel, check });
 
 export const arena: Binding = { name: 'arena', element: 'vec4<f32>', access: 'read_write' };
 export const step: Binding = { name: 'step', element: 'u32', access: 'read' };
@@ -42,12 +48,13 @@ export const reads = (name: string, element: Binding['element']): Binding => ({
   access: 'read',
 });
 
-export function shaderText({ bindings, params, body }: KernelText): string {
+export function shaderText({ bindings, params, body, needs = [] }: KernelText): string {
   const declared = bindings.map(
     ({ name, element, access }, index) =>
       `@group(0) @binding(${index + 1}) var<storage, ${access}> ${name}: array<${element}>;`,
   );
   return [
+    ...needs.map((need) => `enable ${need};`),
     `struct Params { ${params.map((name) => `${name}: u32`).join(', ')} }`,
     '@group(0) @binding(0) var<uniform> p: Params;',
     ...declared,
@@ -66,6 +73,20 @@ export function floatBits(value: number): number {
 /** The words 0…count-1 as text. */
 export const times = (count: number, text: (index: number) => string): string =>
   Array.from({ length: count }, (_, index) => text(index)).join('\n');
+
+/**
+ * `name` becomes what `combine` makes of it and of the values of all `width` threads whose numbers differ in the lowest bits
+ * alone, `width` being a power of two that no subgroup is smaller than.
+ */
+export const acrossSubgroup = (
+  name: string,
+  width: number,
+  combine: (own: string, other: string) => string = (own, other) => `${own} + ${other}`,
+): string =>
+  times(
+    Math.log2(width),
+    (bit) => `${name} = ${combine(name, `subgroupShuffleXor(${name}, ${2 ** bit}u)`)};`,
+  );
 
 /** One value of the arena. */
 export const arenaValue = (index: string): string => `arena[(${index}) >> 2u][(${index}) & 3u]`;

@@ -9,7 +9,16 @@
 import type { Gating } from '../../../graph.ts';
 import { type BlockLayout, blockValuesOf, codeBits, type WeightLayout } from '../weight-layout.ts';
 import { gatingKey, gatingText } from './activation.ts';
-import { arena, arenaValue, type Binding, entry, type KernelText, reads, times } from './kernel.ts';
+import {
+  acrossSubgroup,
+  arena,
+  arenaValue,
+  type Binding,
+  entry,
+  type KernelText,
+  reads,
+  times,
+} from './kernel.ts';
 import {
   affine,
   blockFunctions,
@@ -37,6 +46,8 @@ export interface ProductTile {
   readonly lanes: number;
   /** Blocks are loaded as vectors and taken apart in line; else by a loop, which is quicker to compile. */
   readonly unrolled: boolean;
+  /** Lanes whose sums are brought together without workgroup memory: a power of two, 1 without subgroups. */
+  readonly joined: number;
 }
 
 const keyOf = (shape: ProductShape, tile: ProductTile): string =>
@@ -52,9 +63,11 @@ const partParams = (index: number): string[] =>
   );
 
 export function productKernel(shape: ProductShape, tile: ProductTile): KernelText {
-  const sums = tile.lanes > 1 ? `var<workgroup> sums: array<f32, ${64 * sumsPerThread(shape, tile)}>;` : '';
+  const shares = (64 / tile.joined) * sumsPerThread(shape, tile);
+  const sums = tile.lanes > 1 ? `var<workgroup> sums: array<f32, ${shares}>;` : '';
   return productText(shape, {
     key: keyOf(shape, tile),
+    ...(tile.joined > 1 ? { needs: ['subgroups'] } : {}),
     declarations: sums,
     takesBlocksApart: !tile.unrolled,
     workgroup: 64,
@@ -62,7 +75,7 @@ export function productKernel(shape: ProductShape, tile: ProductTile): KernelTex
   });
 }
 
-export interface ProductText {
+export interface ProductText extends Pick<KernelText, 'needs'> {
   readonly key: string;
   /** Workgroup memory. */
   readonly declarations: string;
@@ -86,6 +99,7 @@ export function productText(shape: ProductShape, text: ProductText): KernelText 
   });
   return {
     key: text.key,
+    ...(text.needs ? { needs: text.needs } : {}),
     bindings: [arena, ...weights, ...biases, ...norm],
     params: ['rows', 'k4', 'x', 'epsilon', 'residual', ...layouts.flatMap((_, index) => partParams(index))],
     body: [
@@ -260,21 +274,26 @@ function floatSums(shape: ProductShape, streams: readonly Stream[], rows: number
   ].join('\n');
 }
 
-/** Every lane puts its sums down; then each takes some of the results, adds them up and stores them. */
+/** Every lane, or one of each that are joined, puts its sums down; then each takes some of the results, adds them up and stores them. */
 function reduceLanes(
   shape: ProductShape,
   tile: ProductTile,
   index: number,
   names: readonly string[],
 ): string {
-  const { rows, columns, lanes } = tile;
+  const { rows, columns, lanes, joined } = tile;
   const per = sumsPerThread(shape, tile);
+  const shares = lanes / joined;
+  const squares = shape.norm ? Array.from({ length: rows }, (_, row) => `squares${row}`) : [];
+  const sums = [...names, ...squares];
   const add = (name: string, sum: string) => `
   var ${name} = 0.0;
-for (var other = 0u; other < ${lanes}u; other++) { ${name} += sums[(slot * ${lanes}u + other) * ${per}u + ${sum}]; }`;
+for (var other = 0u; other < ${shares}u; other++) { ${name} += sums[(slot * ${shares}u + other) * ${per}u + ${sum}]; }`;
+  const place = joined > 1 ? `(lid / ${joined}u)` : 'lid';
+  const put = sums.map((name, at) => `sums[${place} * ${per}u + ${at}u] = ${name};`).join('\n');
   return `
-${names.map((name, place) => `sums[lid * ${per}u + ${place}u] = ${name};`).join('\n')}
-${shape.norm ? times(rows, (row) => `sums[lid * ${per}u + ${names.length + row}u] = squares${row};`) : ''}
+${joined > 1 ? sums.map((name) => acrossSubgroup(name, joined)).join('\n') : ''}
+${joined > 1 ? `if (lid % ${joined}u == 0u) {\n${put}\n}` : put}
 workgroupBarrier();
 for (var result = lane; result < ${columns * rows}u; result += ${lanes}u) {
   let row = result % ${rows}u;

@@ -3,7 +3,16 @@ import type { Activation, Gating } from '../../../graph.ts';
 import { drawBlockLayout } from '../../draw-block.ts';
 import { blockValuesOf, type WeightLayout } from '../weight-layout.ts';
 import { activationText, gatingKey, gatingText, hyperbolicTangent, literal } from './activation.ts';
-import { arena, arenaValue, entry, type KernelText, reads, step, threadNumber } from './kernel.ts';
+import {
+  acrossSubgroup,
+  arena,
+  arenaValue,
+  entry,
+  type KernelText,
+  reads,
+  step,
+  threadNumber,
+} from './kernel.ts';
 import { blockFunctions, exactHalves, exactQuad, floatQuad, levelReader, wordReader } from './weights.ts';
 
 /** A row's token, or its position. */
@@ -92,24 +101,27 @@ ${arenaValue('p.out + t * p.width + p.first + column')} = sum + added;`),
 };
 
 /**
- * A workgroup per part of a row: 64 sums of squares, which every thread adds up. Layer norm has the mean taken away first.
+ * A workgroup per part of a row: 64 sums of squares, or one for each `joined` threads of a subgroup, which every thread adds up. Layer norm has the mean taken away first.
  * Weight and bias hold a value for each of the row's, or for each of a part.
  */
-export function normKernel(kind: 'rms-norm' | 'layer-norm'): KernelText {
+export function normKernel(kind: 'rms-norm' | 'layer-norm', joined = 1): KernelText {
   const centred = kind === 'layer-norm';
   const x = `${arenaValue('start + i')}${centred ? ' - mean' : ''}`;
+  const shares = 64 / joined;
   const sumUp = (name: string) => `
+${joined > 1 ? acrossSubgroup('sum', joined) : ''}
 workgroupBarrier();
-sums[lid] = sum;
+if (lid % ${joined}u == 0u) { sums[lid / ${joined}u] = sum; }
 workgroupBarrier();
   var ${name} = 0.0;
-for (var i = 0u; i < 64u; i++) { ${name} += sums[i]; }`;
+for (var i = 0u; i < ${shares}u; i++) { ${name} += sums[i]; }`;
   return {
-    key: kind,
+    key: joined > 1 ? `${kind} joined ${joined}` : kind,
+    ...(joined > 1 ? { needs: ['subgroups'] } : {}),
     bindings: [arena, reads('gain', 'f32'), reads('bias', 'f32')],
     params: ['size', 'parts', 'rows', 'x', 'out', 'epsilon', 'gains', 'biases'],
     body: `
-var<workgroup> sums: array<f32, 64>;
+var<workgroup> sums: array<f32, ${shares}>;
 ${entry(`
   let part = wid.y * groups.x + wid.x;
 if (part >= p.rows * p.parts) { return; }

@@ -1,10 +1,10 @@
-/** Runs kernels once on a case whose result is known: what a driver computes wrongly is not used on it. */
-import { known } from '../../base/error.ts';
-import { mapRead, usage } from './device.ts';
-import type { KernelCheck, KernelText } from './shader/kernel.ts';
+/** Runs a kernel once on a case whose result is known: what a driver computes wrongly is not used on it. */
+import { known } from '../../../base/error.ts';
+import { mapRead, usage } from '../device.ts';
+import type { KernelCheck, KernelText } from '../shader/kernel.ts';
 
 /** Undefined where the kernel is right; else what is wrong. */
-export async function checkKernel(
+export async function runCheck(
   device: GPUDevice,
   pipeline: GPUComputePipeline,
   layout: GPUBindGroupLayout,
@@ -19,25 +19,24 @@ export async function checkKernel(
       mappedAtCreation: true,
       label: 'check',
     });
+    made.push(buffer);
     new Uint8Array(buffer.getMappedRange()).set(
       new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
     );
     buffer.unmap();
-    made.push(buffer);
     return buffer;
   };
-  const words = Uint32Array.from(kernel.params, (name) => known(check.params[name], name));
-  const parameters = bufferOf(words, usage.uniform);
-  const arena = bufferOf(check.arena, usage.storage | usage.copySource);
-  const others = check.buffers.map((data) => bufferOf(data, usage.storage));
-  const byteLength = check.expected.length * 4;
-  const staging = device.createBuffer({
-    size: byteLength,
-    usage: usage.mapRead | usage.copyTarget,
-    label: 'check',
-  });
-  made.push(staging);
   try {
+    const words = Uint32Array.from(kernel.params, (name) => known(check.params[name], name));
+    const parameters = bufferOf(words, usage.uniform);
+    const buffers = check.buffers.map((data) => bufferOf(data, usage.storage | usage.copySource));
+    const byteLength = check.results.reduce((sum, { count }) => sum + 4 * count, 0);
+    const staging = device.createBuffer({
+      size: byteLength,
+      usage: usage.mapRead | usage.copyTarget,
+      label: 'check',
+    });
+    made.push(staging);
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     pass.setPipeline(pipeline);
@@ -45,7 +44,7 @@ export async function checkKernel(
       0,
       device.createBindGroup({
         layout,
-        entries: [parameters, arena, ...others].map((buffer, binding) => ({
+        entries: [parameters, ...buffers].map((buffer, binding) => ({
           binding,
           resource: binding === 0 ? { buffer, size: words.byteLength } : { buffer },
         })),
@@ -53,16 +52,22 @@ export async function checkKernel(
     );
     pass.dispatchWorkgroups(...check.groups);
     pass.end();
-    encoder.copyBufferToBuffer(arena, check.outAt * 4, staging, 0, byteLength);
+    let end = 0;
+    for (const { binding, first, count } of check.results) {
+      const source = known(buffers[binding], `binding ${binding} of ${kernel.key}`);
+      encoder.copyBufferToBuffer(source, first * 4, staging, end, count * 4);
+      end += count * 4;
+    }
     device.queue.submit([encoder.finish()]);
     await staging.mapAsync(mapRead);
-    return problemOf(new Float32Array(staging.getMappedRange()), check);
+    return problemOf(staging.getMappedRange(), check);
   } finally {
     for (const buffer of made) buffer.destroy();
   }
 }
 
-function problemOf(actual: Float32Array, { expected, bounds }: KernelCheck): string | undefined {
+function problemOf(bytes: ArrayBuffer, { valuesOf, expected, bounds }: KernelCheck): string | undefined {
+  const actual = valuesOf ? valuesOf(new Uint32Array(bytes)) : new Float32Array(bytes);
   for (let index = 0; index < expected.length; index++) {
     const off = Math.abs((actual[index] ?? Number.NaN) - (expected[index] ?? 0));
     if (!(off <= (bounds[index] ?? 0))) {
