@@ -65,9 +65,10 @@ export class ChatRoom {
   async open(conversation: Conversation): Promise<void> {
     await this.#stop();
     this.#conversation = conversation;
-    await this.#list.markOpen(conversation.id);
     clearError();
+    // At once: what is sent before the list has heard of it must not be drawn over.
     this.#show();
+    await this.#list.markOpen(conversation.id);
   }
 
   #kind(): Conversation['kind'] {
