@@ -13,14 +13,14 @@ import { type Ceilings, measureCeilings } from './roofline/measure-ceilings.ts';
 import type { ClassTime, Phase, PhaseTimes } from './roofline/time-classes.ts';
 
 const phases: readonly Phase[] = [
-  { title: 'one token, empty context', depth: 0, rows: 1, repeats: 16 },
-  { title: 'one token, 512 in the context', depth: 512, rows: 1, repeats: 16 },
+  { title: 'one token, empty context', depth: 0, rows: 1, repeats: 64 },
+  { title: 'one token, 512 in the context', depth: 512, rows: 1, repeats: 64 },
   { title: 'one token, 4,096 in the context', depth: 4096, rows: 1, repeats: 8 },
   { title: 'a step of 8 rows', depth: 32, rows: 8, repeats: 8 },
   { title: 'a prompt of 256', depth: 0, rows: 256, repeats: 2 },
 ];
 
-const warmMs = 500;
+const warmMs = 1500;
 
 /** Markdown. */
 export async function rooflineReport(
