@@ -9,7 +9,6 @@ const RELU_SQUARED: i32 = 5;
 const SWIGLU_CLAMPED: i32 = 6;
 
 /** silu(x) = x / (1 + e^-x) */
-// @ts-ignore: decorator
 @inline
 export function silu(x: v128): v128 {
   return f32x4.div(x, f32x4.add(f32x4.splat(1), exponential(f32x4.neg(x))));

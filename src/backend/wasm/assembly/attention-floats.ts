@@ -5,7 +5,6 @@ import { weigh_f32_1x2, weigh_f32_1x8, weigh_f32_4x1, weigh_f32_4x2 } from './at
 import { QUERIES } from './attention-scratch';
 
 /** Byte offset of a row's first key value. */
-// @ts-ignore: decorator
 @inline
 function column(row: i32, keySize: i32, bytes: usize): usize {
   return <usize>((row & ~31) * keySize + (row & 31)) * bytes;

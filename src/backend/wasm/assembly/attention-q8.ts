@@ -23,14 +23,12 @@ export function chooseProducts(words: bool): void {
 }
 
 /** How many of these queries one pass over codes takes. */
-// @ts-ignore: decorator
 @inline
 function queriesAtOnce(queries: i32): i32 {
   return inWords && queries >= 4 ? 4 : min(queries, 2);
 }
 
 /** Eight bytes at `out`: four values rounded to whole numbers, plus `offset` where they come in parts. */
-// @ts-ignore: decorator
 @inline
 function storeRounded(out: usize, x: v128, factor: v128, offset: v128): void {
   if (inWords) {
@@ -45,7 +43,6 @@ function storeRounded(out: usize, x: v128, factor: v128, offset: v128): void {
   v128.store64_lane(out, i8x16.narrow_i16x8_s(parts, parts), 0);
 }
 
-// @ts-ignore: decorator
 @inline
 function largestLane(v: v128): f32 {
   return max(
@@ -88,7 +85,6 @@ export function scoreQ8(
 }
 
 /** Scores of 16 rows. */
-// @ts-ignore: decorator
 @inline
 function scoreUnit(queries: i32, x: usize, unit: usize, blocks: i32, out: usize): void {
   if (queries == 4) {
@@ -128,7 +124,6 @@ export function weighQ8(scratch: usize, offset: usize, pages: i32, from: i32, qu
 }
 
 /** Adds the weighted codes of 16 values. */
-// @ts-ignore: decorator
 @inline
 function weighUnit(queries: i32, w: usize, codes: usize, steps: i32, block: usize): void {
   if (queries == 4) {
@@ -146,7 +141,6 @@ function weighUnit(queries: i32, w: usize, codes: usize, steps: i32, block: usiz
 }
 
 /** Rows of a page that matter, rounded up to 16. */
-// @ts-ignore: decorator
 @inline
 function rowsOf(scratch: usize, page: usize): i32 {
   return (load<i32>(scratch + BLOCK_COUNTS + (page << 2)) + 15) & ~15;

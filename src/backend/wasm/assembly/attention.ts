@@ -105,7 +105,6 @@ function attend(args: usize, scratch: usize, first: i32, rows: i32, head: i32, f
 }
 
 /** Where a head's keys and values of the block around a cache row lie. */
-// @ts-ignore: decorator
 @inline
 function headBlock(args: usize, sequence: usize, cacheRow: i32, head: i32): usize {
   const bytes = headBytes(load<i32>(args, 28), load<i32>(args, 20), load<i32>(args, 24));

@@ -15,13 +15,11 @@ export const F16: i32 = 1;
 export const Q8: i32 = 2;
 
 /** Bytes of a page per value of a key, and of a value: 128 rows. */
-// @ts-ignore: decorator
 @inline
 function keyColumnBytes(type: i32): usize {
   return type == F32 ? 512 : type == F16 ? 256 : 152;
 }
 
-// @ts-ignore: decorator
 @inline
 function valueColumnBytes(type: i32): usize {
   return type == F32 ? 512 : type == F16 ? 256 : 144;
@@ -43,20 +41,17 @@ export function valuesOffset(type: i32, keySize: i32): usize {
 }
 
 /** Byte offset of a row's first key value within its head; further ones follow at 32 rows' distance. */
-// @ts-ignore: decorator
 @inline
 function keyPlace<T>(slot: usize, keySize: i32): usize {
   return ((slot >> 5) * <usize>keySize * 32 + (slot & 31)) * sizeof<T>();
 }
 
-// @ts-ignore: decorator
 @inline
 function q8KeyPlace(slot: usize, keySize: i32): usize {
   return (slot >> 4) * <usize>(keySize >> 5) * UNIT;
 }
 
 /** Byte offset of a row's first code in a unit of 16 values. */
-// @ts-ignore: decorator
 @inline
 function q8ValuePlace(slot: usize): usize {
   return (slot >> 2) * 64 + (slot & 3);
@@ -101,7 +96,6 @@ function scaleOf(x: usize): f32 {
   return most > 1e-30 ? most / 127 : most * 0;
 }
 
-// @ts-ignore: decorator
 @inline
 function codesOf(x: usize, inverse: v128): v128 {
   return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x), inverse)));

@@ -88,7 +88,6 @@ export function softcap(args: usize): void {
 }
 
 /** limit · tanh(x / limit) */
-// @ts-ignore: decorator
 @inline
 export function capped(x: v128, limit: v128): v128 {
   return f32x4.mul(limit, hyperbolicTangent(f32x4.div(x, limit)));

@@ -70,7 +70,6 @@ function sortPlaces(args: usize, row: i32, end: i32, scratch: usize): i32 {
 }
 
 /** Of a row's routes the first half are numbers of experts. */
-// @ts-ignore: decorator
 @inline
 function expertOf(routes: usize, chosen: i32, place: i32): i32 {
   const row = place / chosen;

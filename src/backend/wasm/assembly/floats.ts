@@ -5,13 +5,11 @@
 import { bfloats, halvesExact, multiplyAdd } from './simd';
 
 /** Bytes of 16 weights: by kind 0 float32, 1 float16, 2 bfloat16. */
-// @ts-ignore: decorator
 @inline
 export function floatBytes(kind: i32): usize {
   return kind == 0 ? 64 : 32;
 }
 
-// @ts-ignore: decorator
 @inline
 function weights(kind: i32, w: usize, quad: usize): v128 {
   if (kind == 0) return v128.load(w + quad * 16);
@@ -20,7 +18,6 @@ function weights(kind: i32, w: usize, quad: usize): v128 {
 }
 
 /** 1 row × 16 columns; `size` values along K. */
-// @ts-ignore: decorator
 @inline
 function one(kind: i32, w: usize, x: usize, size: i32, out: usize): void {
   let a = f32x4.splat(0);
@@ -43,7 +40,6 @@ function one(kind: i32, w: usize, x: usize, size: i32, out: usize): void {
 }
 
 /** 4 rows, whose addresses are at `x`, × 8 columns, of quads `quad` and `quad + 1`. */
-// @ts-ignore: decorator
 @inline
 function four(kind: i32, w: usize, quad: usize, x: usize, size: i32, out: usize): void {
   let a0 = f32x4.splat(0);

@@ -51,7 +51,6 @@ export function dotVariant(): i32 {
 }
 
 /** Milliseconds on a clock of the host. */
-// @ts-ignore: decorator
 @external("env", "now")
 declare function now(): f64;
 

@@ -49,7 +49,6 @@ export function scratchOf(thread: i32): usize {
   return <usize>load<u32>(SCRATCH_BASE) + <usize>thread * <usize>load<u32>(SCRATCH_BYTES);
 }
 
-// @ts-ignore: decorator
 @inline
 function isCancelled(): bool {
   return atomic.load<i32>(CANCEL) - atomic.load<i32>(FINISHED) > 0;
@@ -84,7 +83,6 @@ export function claim(units: i32): i32 {
   return units;
 }
 
-// @ts-ignore: decorator
 @inline
 function shareBegin(units: i32, thread: i32, threads: i32): i32 {
   return <i32>((<i64>units * thread) / threads);

@@ -86,7 +86,6 @@ function takeRows(args: usize, list: usize, row: i32, rows: i32, scratch: usize)
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function placeOf(scratch: usize, row: usize): usize {
   return <usize>load<u32>(scratch + PLACES + (row << 2));
@@ -116,7 +115,6 @@ function sums(args: usize, part: usize, group: i32, expert: i32, rows: i32, scra
 }
 
 /** Address of a group's biases, or 0. */
-// @ts-ignore: decorator
 @inline
 function biasOf(part: usize, group: i32, expert: i32): usize {
   const bias = <usize>load<u32>(part, 28);

@@ -92,7 +92,6 @@ function storeHalves(w: usize, values: usize, lift: f32, asHalves: bool): void {
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function halfBits(value: v128): v128 {
   const sign = v128.and(i32x4.shr_u(value, 16), i32x4.splat(0x8000));
@@ -189,13 +188,11 @@ function storeQuad(description: usize, w: usize, quad: i32, codes: usize): void 
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function nibblePair(low: v128, high: v128): v128 {
   return v128.or(v128.and(low, i8x16.splat(15)), i16x8.shl(v128.and(high, i8x16.splat(15)), 4));
 }
 
-// @ts-ignore: decorator
 @inline
 function fourPairs(a: v128, b: v128, c: v128, d: v128): v128 {
   const three = i8x16.splat(3);
@@ -203,7 +200,6 @@ function fourPairs(a: v128, b: v128, c: v128, d: v128): v128 {
   return v128.or(low, v128.or(i16x8.shl(v128.and(c, three), 4), i16x8.shl(v128.and(d, three), 6)));
 }
 
-// @ts-ignore: decorator
 @inline
 function fourBits(a: v128, b: v128, c: v128, d: v128): v128 {
   const one = i8x16.splat(1);

@@ -73,14 +73,12 @@ function softmax(x: usize, count: i32): void {
   for (let i: usize = 0; i < end; i += 16) v128.store(x + i, f32x4.div(v128.load(x + i), total));
 }
 
-// @ts-ignore: decorator
 @inline
 function sigmoid(x: v128): v128 {
   return f32x4.div(f32x4.splat(1), f32x4.add(f32x4.splat(1), exponential(f32x4.neg(x))));
 }
 
 /** Numbers stand before what is none, so that there are always `chosen` different experts. */
-// @ts-ignore: decorator
 @inline
 function isLarger(a: f32, b: f32): bool {
   return a > b || (b != b && a == a);

@@ -1,7 +1,6 @@
 /** Vector pieces with a relaxed and a plain form, chosen by the features the module is compiled for. */
 
 /** Sums of two neighbouring products, a (signed) · b (0…127), in 16 bits. */
-// @ts-ignore: decorator
 @inline
 export function dotPairs(a: v128, b: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return i16x8.relaxed_dot_i8x16_i7x16_s(a, b);
@@ -13,14 +12,12 @@ export function dotPairs(a: v128, b: v128): v128 {
 }
 
 /** The same as `dot`, b at most 127, by products of two. */
-// @ts-ignore: decorator
 @inline
 export function dotByPairs(a: v128, b: v128, sum: v128): v128 {
   return i32x4.add(sum, i32x4.extadd_pairwise_i16x8_s(dotPairs(a, b)));
 }
 
 /** Σ over four bytes per lane of a (signed) · b (0…127), added to `sum`; b up to 255 where `dotTakesBytes` says so. */
-// @ts-ignore: decorator
 @inline
 export function dot(a: v128, b: v128, sum: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(a, b, sum);
@@ -28,7 +25,6 @@ export function dot(a: v128, b: v128, sum: v128): v128 {
 }
 
 /** Sums of neighbours of int32: a0 + a1, a2 + a3, b0 + b1, b2 + b3. */
-// @ts-ignore: decorator
 @inline
 export function addNeighbours(a: v128, b: v128): v128 {
   const even = i8x16.shuffle(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
@@ -37,7 +33,6 @@ export function addNeighbours(a: v128, b: v128): v128 {
 }
 
 /** a · b + c, fused where the machine fuses; the same choice everywhere in one process. */
-// @ts-ignore: decorator
 @inline
 export function multiplyAdd(a: v128, b: v128, c: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
@@ -48,28 +43,24 @@ export function multiplyAdd(a: v128, b: v128, c: v128): v128 {
  * Four halves in the low 64 bits to float32 times 2^-112: the exponent is not rebased, callers make up for it. `keep` is
  * 0x8fffe000 in every lane.
  */
-// @ts-ignore: decorator
 @inline
 export function halves(bits: v128, keep: v128): v128 {
   return widened(i32x4.extend_low_i16x8_s(bits), keep);
 }
 
 /** The same of halves that are sign-extended to 32 bits. */
-// @ts-ignore: decorator
 @inline
 export function widened(bits: v128, keep: v128): v128 {
   return v128.and(i32x4.shl(bits, 13), keep);
 }
 
 /** Four exponent bytes in the low 32 bits to 2^(e - 127); 0 stands for 0. */
-// @ts-ignore: decorator
 @inline
 export function exponents(bits: v128): v128 {
   return i32x4.shl(i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(bits)), 23);
 }
 
 /** Four halves in the low 64 bits to float32, exact for every half; no subnormal operand ever meets the multiplier. */
-// @ts-ignore: decorator
 @inline
 export function halvesExact(bits: v128): v128 {
   const wide = i32x4.extend_low_i16x8_u(bits);
@@ -83,14 +74,12 @@ export function halvesExact(bits: v128): v128 {
 }
 
 /** Four bfloat16 in the low 64 bits to float32. */
-// @ts-ignore: decorator
 @inline
 export function bfloats(bits: v128): v128 {
   return i32x4.shl(i32x4.extend_low_i16x8_u(bits), 16);
 }
 
 /** Sum of the four lanes in a fixed order. */
-// @ts-ignore: decorator
 @inline
 export function sumLanes(v: v128): f32 {
   return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
@@ -114,7 +103,6 @@ const EXPONENTIAL: usize = memory.data<f32>([
  * e^x for x ≤ 88 with a relative error below 2e-7: x = n·ln 2 + r, a polynomial of degree 7 in r (Taylor coefficients,
  * |r| ≤ 0.35), times 2^n; ln 2 in two parts (Cody and Waite). Below −87.5 the result is 0.
  */
-// @ts-ignore: decorator
 @inline
 export function exponential(x: v128): v128 {
   const lowest = v128.load(EXPONENTIAL, 16);
@@ -166,7 +154,6 @@ const HALVES: usize = memory.data<u32>([
 ], 16);
 
 /** Four float32 to the nearest halves (ties to even, subnormal ones included, finite ones stay finite), in the low 64 bits. */
-// @ts-ignore: decorator
 @inline
 export function halvesOf(x: v128): v128 {
   const bits = f32x4.mul(f32x4.pmin(f32x4.abs(x), v128.load(HALVES)), v128.load(HALVES, 16));

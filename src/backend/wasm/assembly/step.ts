@@ -1,43 +1,36 @@
 /** Reads the step block (layout in `backend/step-block.ts`). */
 const ROW_BYTES: usize = 32;
 
-// @ts-ignore: decorator
 @inline
 export function rowRecord(step: usize, row: i32): usize {
   return step + (<usize>load<u32>(step, 16) << 2) + <usize>row * ROW_BYTES;
 }
 
-// @ts-ignore: decorator
 @inline
 export function tokenOf(record: usize): i32 {
   return load<i32>(record);
 }
 
-// @ts-ignore: decorator
 @inline
 export function positionOf(record: usize): i32 {
   return load<i32>(record, 4);
 }
 
-// @ts-ignore: decorator
 @inline
 export function cacheRowOf(record: usize): i32 {
   return load<i32>(record, 8);
 }
 
-// @ts-ignore: decorator
 @inline
 export function visibleOf(record: usize): i32 {
   return load<i32>(record, 12);
 }
 
-// @ts-ignore: decorator
 @inline
 export function maskOf(record: usize): u64 {
   return <u64>load<u32>(record, 16) | (<u64>load<u32>(record, 20) << 32);
 }
 
-// @ts-ignore: decorator
 @inline
 export function sequenceOf(record: usize): i32 {
   return load<i32>(record, 24);
@@ -52,7 +45,6 @@ export function committedOf(sequence: usize): i32 {
 }
 
 /** Byte address of a cache row's block of 128 rows, as one head of a layer has it; a head's blocks of a page lie together. */
-// @ts-ignore: decorator
 @inline
 export function blockOf(step: usize, sequence: usize, cacheRow: i32, layer: usize, head: usize, blockBytes: usize): usize {
   const table = step + (<usize>load<u32>(sequence) << 2);

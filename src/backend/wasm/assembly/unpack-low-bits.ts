@@ -147,13 +147,11 @@ function signedLevels(out: usize, levels: u64, signs: u32, count: u64): void {
 }
 
 /** Scales of the IQ formats are odd numbers. */
-// @ts-ignore: decorator
 @inline
 function odd(code: i32): f32 {
   return <f32>(code * 2 + 1);
 }
 
-// @ts-ignore: decorator
 @inline
 function fourAndFour(grid: usize, first: i32, second: i32): u64 {
   return <u64>load<u32>(grid + (<usize>first << 2)) | (<u64>load<u32>(grid + (<usize>second << 2)) << 32);
@@ -165,7 +163,6 @@ function evenSigns(bits: u32): u32 {
   return index | ((popcnt(index) & 1) << 7);
 }
 
-// @ts-ignore: decorator
 @inline
 function putNibbleScales(place: usize, d: f32, codes: i32): void {
   putPair(place, d * odd(codes & 15), d * odd(codes >> 4), 0, 0);

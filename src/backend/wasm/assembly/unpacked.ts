@@ -8,27 +8,23 @@ export const BIASES: usize = 256;
 export const HIGH_BIASES: usize = 320;
 export const SCRATCH_BYTES: usize = 384;
 
-// @ts-ignore: decorator
 @inline
 export function half(address: usize): f32 {
   return f32x4.extract_lane(halvesExact(v128.load16_splat(address)), 0);
 }
 
-// @ts-ignore: decorator
 @inline
 export function put(place: usize, scale: f32, bias: f32): void {
   store<f32>(place, scale, SCALES);
   store<f32>(place, bias, BIASES);
 }
 
-// @ts-ignore: decorator
 @inline
 export function putHalves(place: usize, scale: usize, bias: u32): void {
   store<u32>(place, load<u16>(scale), SCALES);
   store<u32>(place, bias, BIASES);
 }
 
-// @ts-ignore: decorator
 @inline
 export function putPair(place: usize, low: f32, high: f32, lowBias: f32, highBias: f32): void {
   store<f32>(place, low, SCALES);
@@ -45,7 +41,6 @@ export function nibbles(source: usize, out: usize): void {
 }
 
 /** Of sixteen bytes the bits from `shift` on that `mask` leaves. */
-// @ts-ignore: decorator
 @inline
 export function bitsOf(source: usize, shift: i32, mask: i8): v128 {
   return v128.and(i16x8.shr_u(v128.load(source), shift), i8x16.splat(mask));
