@@ -12,7 +12,7 @@
  *                         rounds of a row (5), cold starts (3), seconds after which an engine takes no further rounds of a
  *                         row (15), and the longest time to fill a context that is waited for (120)
  *   --quiet-seconds N     how long each run waits for other programs to leave the machine (4)
- *   --results FILE        keep what was measured there, and report it with what the file has of earlier calls
+ *   --results FILE        keep what was measured there, beside rows that the file has of earlier calls
  *   --report              measure nothing, report what --results has
  *   --write               put tables and plots into docs/
  */
@@ -26,6 +26,7 @@ import { writeMarkedSection } from './marked-section.ts';
 import type { ContenderSpec, Kind } from './peers/contender.ts';
 import { install } from './peers/install.ts';
 import { measureRows, type Patience } from './peers/measure-rows.ts';
+import { mergeSet } from './peers/merge-sets.ts';
 import { barPlot } from './peers/plot.ts';
 import {
   kindTitles,
@@ -128,21 +129,19 @@ const wanted = chosen(flags.contender, kinds).filter((kind) => {
 });
 const machine = describeMachine();
 say(machineText(machine));
-const earlier: readonly ModelSet[] =
+const sets: ModelSet[] =
   flags.results !== undefined && existsSync(flags.results)
     ? (JSON.parse(readFileSync(flags.results, 'utf8')) as ModelSet[])
     : [];
-const sets: ModelSet[] = [...earlier];
 for (const name of flags.report ? [] : chosen(flags.model, Object.keys(models) as ModelName[])) {
   const modelPath = await shapeFile(models[name], 'q4_0', { onMake: (path) => say(`making ${path}`) });
   for (const threads of flags.threads.split(',').map(Number)) {
     say(`${titles[name]}, ${threads} threads`);
     const specs = specsOf(modelPath, threads, wanted);
     const measured = await measureRows(specs, chosenRows, patience, say);
-    const conditions = conditionsText(machine, measured.foreignLoad);
+    const conditions = [conditionsText(machine, measured.foreignLoad)];
     const set = { model: titles[name], threads, conditions, ...measured };
-    const before = sets.findIndex((other) => other.model === set.model && other.threads === set.threads);
-    sets.splice(before < 0 ? sets.length : before, before < 0 ? 0 : 1, set);
+    sets.splice(0, sets.length, ...mergeSet(sets, set));
     if (flags.results !== undefined) writeFileSync(flags.results, JSON.stringify(sets));
   }
 }
@@ -166,7 +165,7 @@ if (flags.write) {
       const title = `${set.model}, Q4_0, ${set.threads} threads, relative to native llama.cpp`;
       writeFileSync(
         `${docs}${file}`,
-        barPlot(title, `${machine.processor}, ${set.conditions}`, plotGroups(sets, set)),
+        barPlot(title, `${machine.processor}, ${set.conditions.at(-1)}`, plotGroups(sets, set)),
       );
       return `![${title}](${file})`;
     });

@@ -7,6 +7,7 @@
  * of scale and minimum to half.
  */
 import { floatFromHalf, halfFromFloat } from '../base/half.ts';
+import type { NumberFormat } from '../format.ts';
 import { largest, smallest } from './extremes.ts';
 
 export interface AffineShape {
@@ -37,7 +38,22 @@ export function newAffineFit(): AffineFit {
   };
 }
 
-export function fitAffine(
+/** Has `write` put each block at `at` by its plain fit. */
+export function encodeAffine(
+  shape: AffineShape,
+  blockBytes: number,
+  write: (fit: AffineFit, target: Uint8Array, at: number) => void,
+): NonNullable<NumberFormat['encode']> {
+  return (source, sourceOffset, target, targetOffset, blockCount) => {
+    const fit = newAffineFit();
+    for (let block = 0; block < blockCount; block++) {
+      fitAffine(source, sourceOffset + block * 256, shape, fit);
+      write(fit, target, targetOffset + block * blockBytes);
+    }
+  };
+}
+
+function fitAffine(
   source: Float32Array | Float64Array,
   sourceOffset: number,
   shape: AffineShape,

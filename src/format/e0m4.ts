@@ -3,7 +3,7 @@ import { halfFromFloat, readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
 import { largest, smallest } from './extremes.ts';
 import { nibbleLadder } from './ladder.ts';
-import { searchLineBlocks } from './search/line.ts';
+import { encodeByLine } from './search/line.ts';
 
 // Byte 0: scale s, half. Byte 2: bias b, half. From byte 4 on 16 bytes for every 32 values: byte j holds value j in its low and
 // value j + 16 in its high four bits. Value: s · (1 + code/16) + b.
@@ -55,13 +55,14 @@ function e0m4(groupValues: 32 | 64 | 128): NumberFormat {
       }
     },
 
-    encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
-      const run = { source, sourceOffset, blockCount, importance };
-      searchLineBlocks(15, groupValues, run, ({ scale: step, offset }, first, block) => {
+    encodeClosely: encodeByLine(
+      15,
+      { blockValues: groupValues, blockBytes },
+      (source, first, { scale: step, offset }, target, at) => {
         const fit = { scale: 16 * step, middle: offset + 7.5 * step };
-        writeGroup(source, first, groupValues, fit, target, targetOffset + block * blockBytes);
-      });
-    },
+        writeGroup(source, first, groupValues, fit, target, at);
+      },
+    ),
 
     ladder: nibbleLadder(headBytes, (source, at) => {
       const step = readHalf(source, at) / 16;

@@ -4,7 +4,7 @@ import type { NumberFormat } from '../format.ts';
 import { signedExtreme } from './extremes.ts';
 import { iq4Levels, nearestIq4Code } from './iq4-levels.ts';
 import { unevenLevels } from './search/levels.ts';
-import { searchScaleBlocks } from './search/scale.ts';
+import { encodeByScale } from './search/scale.ts';
 
 // Byte 0: scale d, half. Bytes 2…17: byte 2 + j holds value j in its low and value j + 16 in its high four bits.
 // Value: d · iq4Levels[code].
@@ -42,12 +42,7 @@ export const iq4_nl: NumberFormat = {
     }
   },
 
-  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
-    const run = { source, sourceOffset, blockCount, importance };
-    searchScaleBlocks(levels, 32, run, (scale, first, block) => {
-      writeBlock(source, first, scale, target, targetOffset + block * blockBytes);
-    });
-  },
+  encodeClosely: encodeByScale(levels, blockBytes, writeBlock),
 };
 
 function writeBlock(

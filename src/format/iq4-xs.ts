@@ -3,8 +3,8 @@ import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
 import { iq4Levels, nearestIq4Code } from './iq4-levels.ts';
 import { unevenLevels } from './search/levels.ts';
-import { searchSymmetricBlocks } from './search/super-symmetric.ts';
-import { fitSymmetric, newSymmetricFit, type SymmetricFit } from './symmetric-fit.ts';
+import { encodeSymmetricClosely } from './search/super-symmetric.ts';
+import { encodeSymmetric, type SymmetricFit } from './symmetric-fit.ts';
 
 // Byte 0: d, half. Bytes 2…3, 16 bits little-endian: top two bits of the scale of sub-block s (32 values) at bit 2 s.
 // Bytes 4…7: its low four bits in byte 4 + s / 2 (low for even s, high for odd). Bytes 8…135: codes, 16 bytes per
@@ -46,20 +46,9 @@ export const iq4_xs: NumberFormat = {
   },
 
   /** Error: see symmetric-fit.ts, B = 127, C = 32, the highest level 113 and gaps of at most 24: 14 m/127 + m/32. */
-  encode(source, sourceOffset, target, targetOffset, blockCount) {
-    const fit = newSymmetricFit();
-    for (let block = 0; block < blockCount; block++) {
-      const at = targetOffset + block * blockBytes;
-      fitSymmetric(source, sourceOffset + block * 256, shape, fit);
-      writeBlock(fit, target, at);
-    }
-  },
+  encode: encodeSymmetric(shape, blockBytes, writeBlock),
 
-  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
-    searchSymmetricBlocks(shape, { source, sourceOffset, blockCount, importance }, (fit, block) => {
-      writeBlock(fit, target, targetOffset + block * blockBytes);
-    });
-  },
+  encodeClosely: encodeSymmetricClosely(shape, blockBytes, writeBlock),
 };
 
 function writeBlock(fit: SymmetricFit, target: Uint8Array, at: number): void {

@@ -1,8 +1,8 @@
 /** Q2_K: 256 codes of 2 bits in sixteen sub-blocks with scale and minimum. */
 import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
-import { type AffineFit, fitAffine, newAffineFit } from './affine-fit.ts';
-import { searchAffineBlocks } from './search/super-affine.ts';
+import { type AffineFit, encodeAffine } from './affine-fit.ts';
+import { encodeAffineClosely } from './search/super-affine.ts';
 
 // Bytes 0…15: byte s holds scale (low four bits) and minimum (high) of sub-block s, 16 values each. Bytes 16…79: codes;
 // each half of 128 values takes 32 bytes, and byte l of them holds values l, l + 32, l + 64, l + 96 of its half, two
@@ -36,20 +36,9 @@ export const q2_k: NumberFormat = {
   },
 
   /** Error: see affine-fit.ts, L = 3, C = 15. */
-  encode(source, sourceOffset, target, targetOffset, blockCount) {
-    const fit = newAffineFit();
-    for (let block = 0; block < blockCount; block++) {
-      const at = targetOffset + block * blockBytes;
-      fitAffine(source, sourceOffset + block * 256, shape, fit);
-      writeBlock(fit, target, at);
-    }
-  },
+  encode: encodeAffine(shape, blockBytes, writeBlock),
 
-  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
-    searchAffineBlocks(shape, { source, sourceOffset, blockCount, importance }, (fit, block) => {
-      writeBlock(fit, target, targetOffset + block * blockBytes);
-    });
-  },
+  encodeClosely: encodeAffineClosely(shape, blockBytes, writeBlock),
 };
 
 function writeBlock(fit: AffineFit, target: Uint8Array, at: number): void {

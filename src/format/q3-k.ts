@@ -2,8 +2,8 @@
 import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
 import { integerLevels } from './search/levels.ts';
-import { searchSymmetricBlocks } from './search/super-symmetric.ts';
-import { fitSymmetric, newSymmetricFit, type SymmetricFit } from './symmetric-fit.ts';
+import { encodeSymmetricClosely } from './search/super-symmetric.ts';
+import { encodeSymmetric, type SymmetricFit } from './symmetric-fit.ts';
 
 // Bytes 0…31: bit b of byte l is the top bit of the code of value l + 32 b. Bytes 32…95: the two low bits; each half of
 // 128 values takes 32 bytes, and byte l of them holds values l, l + 32, l + 64, l + 96 of its half, two bits each from
@@ -45,20 +45,9 @@ export const q3_k: NumberFormat = {
   },
 
   /** Error: see symmetric-fit.ts, B = 4, C = 32, levels one apart from −4 to 3: m/4 + m/32. */
-  encode(source, sourceOffset, target, targetOffset, blockCount) {
-    const fit = newSymmetricFit();
-    for (let block = 0; block < blockCount; block++) {
-      const at = targetOffset + block * blockBytes;
-      fitSymmetric(source, sourceOffset + block * 256, shape, fit);
-      writeBlock(fit, target, at);
-    }
-  },
+  encode: encodeSymmetric(shape, blockBytes, writeBlock),
 
-  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
-    searchSymmetricBlocks(shape, { source, sourceOffset, blockCount, importance }, (fit, block) => {
-      writeBlock(fit, target, targetOffset + block * blockBytes);
-    });
-  },
+  encodeClosely: encodeSymmetricClosely(shape, blockBytes, writeBlock),
 };
 
 function writeBlock(fit: SymmetricFit, target: Uint8Array, at: number): void {

@@ -4,7 +4,7 @@ import type { NumberFormat } from '../format.ts';
 import { signedExtreme } from './extremes.ts';
 import { nibbleLadder } from './ladder.ts';
 import { integerLevels } from './search/levels.ts';
-import { searchScaleBlocks } from './search/scale.ts';
+import { encodeByScale } from './search/scale.ts';
 
 // Byte 0: scale d, half. Bytes 2…17: byte 2 + j holds value j in its low and value j + 16 in its high four bits.
 // Value: d · (code − 8).
@@ -56,12 +56,7 @@ export const q4_0: NumberFormat = {
     },
   },
 
-  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
-    const run = { source, sourceOffset, blockCount, importance };
-    searchScaleBlocks(levels, 32, run, (scale, first, block) => {
-      writeBlock(source, first, scale, target, targetOffset + block * blockBytes);
-    });
-  },
+  encodeClosely: encodeByScale(levels, blockBytes, writeBlock),
 
   ladder: nibbleLadder(2, (source, at) => {
     const step = readHalf(source, at);

@@ -4,7 +4,7 @@ import type { NumberFormat } from '../format.ts';
 import { putAffineGroup } from './e0m4-reading.ts';
 import { largest, smallest } from './extremes.ts';
 import { nibbleLadder } from './ladder.ts';
-import { type Line, searchLineBlocks } from './search/line.ts';
+import { encodeByLine, type Line } from './search/line.ts';
 
 // Byte 0: scale d, half. Byte 2: minimum m, half. Bytes 4…19: byte 4 + j holds value j in its low and value j + 16 in
 // its high four bits. Value: d · code + m.
@@ -56,12 +56,7 @@ export const q4_1: NumberFormat = {
     },
   },
 
-  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
-    const run = { source, sourceOffset, blockCount, importance };
-    searchLineBlocks(15, 32, run, (line, first, block) => {
-      writeBlock(source, first, line, target, targetOffset + block * blockBytes);
-    });
-  },
+  encodeClosely: encodeByLine(15, { blockValues: 32, blockBytes }, writeBlock),
 
   ladder: nibbleLadder(4, (source, at) => ({ origin: readHalf(source, at + 2), step: readHalf(source, at) })),
 };

@@ -1,9 +1,9 @@
 /** Q4_K: 256 codes of 4 bits in eight sub-blocks with scale and minimum. */
 import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
-import { type AffineFit, fitAffine, newAffineFit } from './affine-fit.ts';
+import { type AffineFit, encodeAffine } from './affine-fit.ts';
 import { putAffineGroup } from './e0m4-reading.ts';
-import { searchAffineBlocks } from './search/super-affine.ts';
+import { encodeAffineClosely } from './search/super-affine.ts';
 import { minimumCodeAt, packSixBitScales, scaleCodeAt } from './six-bit-scales.ts';
 
 // Byte 0: d, half. Byte 2: dmin, half. Bytes 4…15: scales and minimums, see six-bit-scales.ts; a sub-block has 32 values.
@@ -40,14 +40,7 @@ export const q4_k: NumberFormat = {
   },
 
   /** Error: see affine-fit.ts, L = 15, C = 63. */
-  encode(source, sourceOffset, target, targetOffset, blockCount) {
-    const fit = newAffineFit();
-    for (let block = 0; block < blockCount; block++) {
-      const at = targetOffset + block * blockBytes;
-      fitAffine(source, sourceOffset + block * 256, shape, fit);
-      writeBlock(fit, target, at);
-    }
-  },
+  encode: encodeAffine(shape, blockBytes, writeBlock),
   e0m4: {
     groupValues: 32,
     read(source, sourceOffset, blockCount, target, firstGroup) {
@@ -71,11 +64,7 @@ export const q4_k: NumberFormat = {
     },
   },
 
-  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
-    searchAffineBlocks(shape, { source, sourceOffset, blockCount, importance }, (fit, block) => {
-      writeBlock(fit, target, targetOffset + block * blockBytes);
-    });
-  },
+  encodeClosely: encodeAffineClosely(shape, blockBytes, writeBlock),
 };
 
 function writeBlock(fit: AffineFit, target: Uint8Array, at: number): void {

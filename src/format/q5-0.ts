@@ -3,7 +3,7 @@ import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
 import { signedExtreme } from './extremes.ts';
 import { integerLevels } from './search/levels.ts';
-import { searchScaleBlocks } from './search/scale.ts';
+import { encodeByScale } from './search/scale.ts';
 
 // Byte 0: scale d, half. Bytes 2…5: bit j % 8 of byte 2 + j / 8 is the top bit of value j's code. Bytes 6…21: byte 6 + j
 // holds the other four bits of value j (low) and value j + 16 (high). Value: d · (code − 16).
@@ -44,12 +44,7 @@ export const q5_0: NumberFormat = {
     }
   },
 
-  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
-    const run = { source, sourceOffset, blockCount, importance };
-    searchScaleBlocks(levels, 32, run, (scale, first, block) => {
-      writeBlock(source, first, scale, target, targetOffset + block * blockBytes);
-    });
-  },
+  encodeClosely: encodeByScale(levels, blockBytes, writeBlock),
 };
 
 function writeBlock(

@@ -2,7 +2,7 @@
 import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
 import { largest, smallest } from './extremes.ts';
-import { type Line, searchLineBlocks } from './search/line.ts';
+import { encodeByLine, type Line } from './search/line.ts';
 
 // Byte 0: scale d, half. Byte 2: minimum m, half. Bytes 4…7: bit j % 8 of byte 4 + j / 8 is the top bit of value j's
 // code. Bytes 8…23: byte 8 + j holds the other four bits of value j (low) and value j + 16 (high).
@@ -45,12 +45,7 @@ export const q5_1: NumberFormat = {
     }
   },
 
-  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
-    const run = { source, sourceOffset, blockCount, importance };
-    searchLineBlocks(31, 32, run, (line, first, block) => {
-      writeBlock(source, first, line, target, targetOffset + block * blockBytes);
-    });
-  },
+  encodeClosely: encodeByLine(31, { blockValues: 32, blockBytes }, writeBlock),
 };
 
 function writeBlock(

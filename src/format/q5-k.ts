@@ -1,8 +1,8 @@
 /** Q5_K: 256 codes of 5 bits in eight sub-blocks with scale and minimum. */
 import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
-import { type AffineFit, fitAffine, newAffineFit } from './affine-fit.ts';
-import { searchAffineBlocks } from './search/super-affine.ts';
+import { type AffineFit, encodeAffine } from './affine-fit.ts';
+import { encodeAffineClosely } from './search/super-affine.ts';
 import { minimumCodeAt, packSixBitScales, scaleCodeAt } from './six-bit-scales.ts';
 
 // Byte 0: d, half. Byte 2: dmin, half. Bytes 4…15: scales and minimums, see six-bit-scales.ts; a sub-block has 32 values.
@@ -41,20 +41,9 @@ export const q5_k: NumberFormat = {
   },
 
   /** Error: see affine-fit.ts, L = 31, C = 63. */
-  encode(source, sourceOffset, target, targetOffset, blockCount) {
-    const fit = newAffineFit();
-    for (let block = 0; block < blockCount; block++) {
-      const at = targetOffset + block * blockBytes;
-      fitAffine(source, sourceOffset + block * 256, shape, fit);
-      writeBlock(fit, target, at);
-    }
-  },
+  encode: encodeAffine(shape, blockBytes, writeBlock),
 
-  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
-    searchAffineBlocks(shape, { source, sourceOffset, blockCount, importance }, (fit, block) => {
-      writeBlock(fit, target, targetOffset + block * blockBytes);
-    });
-  },
+  encodeClosely: encodeAffineClosely(shape, blockBytes, writeBlock),
 };
 
 function writeBlock(fit: AffineFit, target: Uint8Array, at: number): void {

@@ -2,8 +2,8 @@
 import { readHalf, writeHalf } from '../base/half.ts';
 import type { NumberFormat } from '../format.ts';
 import { integerLevels } from './search/levels.ts';
-import { searchSymmetricBlocks } from './search/super-symmetric.ts';
-import { fitSymmetric, newSymmetricFit, type SymmetricFit } from './symmetric-fit.ts';
+import { encodeSymmetricClosely } from './search/super-symmetric.ts';
+import { encodeSymmetric, type SymmetricFit } from './symmetric-fit.ts';
 
 // Each half of 128 values (h = 0, 1) is four quarters of 32 (q = 0…3), and value l of a quarter has its low four bits in
 // byte 64 h + 32 (q % 2) + l of bytes 0…127 (low for q < 2, high otherwise) and its top two in byte 128 + 32 h + l at bit
@@ -45,20 +45,9 @@ export const q6_k: NumberFormat = {
   },
 
   /** Error: see symmetric-fit.ts, B = 32, C = 128, levels one apart from −32 to 31: m/32 + m/128. */
-  encode(source, sourceOffset, target, targetOffset, blockCount) {
-    const fit = newSymmetricFit();
-    for (let block = 0; block < blockCount; block++) {
-      const at = targetOffset + block * blockBytes;
-      fitSymmetric(source, sourceOffset + block * 256, shape, fit);
-      writeBlock(fit, target, at);
-    }
-  },
+  encode: encodeSymmetric(shape, blockBytes, writeBlock),
 
-  encodeClosely(source, sourceOffset, target, targetOffset, blockCount, importance) {
-    searchSymmetricBlocks(shape, { source, sourceOffset, blockCount, importance }, (fit, block) => {
-      writeBlock(fit, target, targetOffset + block * blockBytes);
-    });
-  },
+  encodeClosely: encodeSymmetricClosely(shape, blockBytes, writeBlock),
 };
 
 function writeBlock(fit: SymmetricFit, target: Uint8Array, at: number): void {

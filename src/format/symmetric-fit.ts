@@ -7,6 +7,7 @@
  * larger of half the widest gap and the distance from B to the highest level, over B, times m), plus m/1024.
  */
 import { floatFromHalf, halfFromFloat } from '../base/half.ts';
+import type { NumberFormat } from '../format.ts';
 import { signedExtreme } from './extremes.ts';
 import type { Levels } from './search/levels.ts';
 
@@ -34,7 +35,22 @@ export function newSymmetricFit(): SymmetricFit {
   return { scale: 0, scaleCodes: new Int8Array(16), codes: new Uint8Array(256) };
 }
 
-export function fitSymmetric(
+/** Has `write` put each block at `at` by its plain fit. */
+export function encodeSymmetric(
+  shape: SymmetricShape,
+  blockBytes: number,
+  write: (fit: SymmetricFit, target: Uint8Array, at: number) => void,
+): NonNullable<NumberFormat['encode']> {
+  return (source, sourceOffset, target, targetOffset, blockCount) => {
+    const fit = newSymmetricFit();
+    for (let block = 0; block < blockCount; block++) {
+      fitSymmetric(source, sourceOffset + block * 256, shape, fit);
+      write(fit, target, targetOffset + block * blockBytes);
+    }
+  };
+}
+
+function fitSymmetric(
   source: Float32Array | Float64Array,
   sourceOffset: number,
   shape: SymmetricShape,

@@ -13,7 +13,7 @@ const nativeOne = spec('native', 1, { flashAttention: false, cache: 'f16' });
 const row = 'decode, empty context';
 
 const set = (threads: number, values: readonly [ContenderSpec, number[]][]): ModelSet => ({
-  ...{ model: '1.1 B', threads, conditions: 'Today.' },
+  ...{ model: '1.1 B', threads, conditions: ['Today.'] },
   measurements: values.map(([measured, runs]) => ({ row, spec: measured, values: runs })),
   contenders: values.map(([measured]) => ({ spec: measured, about: '', peakBytes: 2 ** 20 })),
 });

@@ -9,8 +9,8 @@ import { isBetterLow, type Row, rows, unitOf } from './rows.ts';
 export interface ModelSet extends MeasuredSet {
   readonly model: string;
   readonly threads: number;
-  /** When and how it was measured. */
-  readonly conditions: string;
+  /** When and how it was measured, of each call. */
+  readonly conditions: readonly string[];
 }
 
 export const kindTitles: Record<Kind, string> = {
@@ -73,7 +73,7 @@ export function setReport(sets: readonly ModelSet[], set: ModelSet): string {
     lines.push(`| ${row.name} (${unitOf(row)}) | ${[...cells, ...gains.map(printRatio)].join(' | ')} |`);
   }
   lines.push(`| peak resident | ${present.map((kind) => peakOf(set, kind)).join(' | ')} | | | |`, '');
-  lines.push(set.conditions, '');
+  lines.push(...set.conditions.flatMap((conditions) => [conditions, '']));
   lines.push('Settings:', '');
   for (const { spec, about } of set.contenders) lines.push(`- ${kindTitles[spec.kind]}: ${about}`);
   return `${lines.join('\n')}\n`;

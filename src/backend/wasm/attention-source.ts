@@ -200,8 +200,10 @@ function integerScores(tile: Tile, kind: IntegerKind): string {
   const { queries, vectors } = tile;
   const isBytes = kind.name === 'bytes';
   const start = (v: number): string => (isBytes ? `z${v}` : 'i32x4.splat(0)');
+  // What takes the offset of bytes back.
+  const sums = isBytes ? ' sums: usize,' : '';
   const lines = [
-    `export function scores_${queries}x${vectors}_${kind.name}(x: usize, k: usize, sums: usize, blocks: i32, out: usize): void {`,
+    `export function scores_${queries}x${vectors}_${kind.name}(x: usize, k: usize,${sums} blocks: i32, out: usize): void {`,
     operands(tile),
     ...pairs(tile, (q, v) => `  let f${q}_${v} = f32x4.splat(0);`),
     '  for (let block: i32 = 0; block < blocks; block++) {',
@@ -225,7 +227,7 @@ function integerScores(tile: Tile, kind: IntegerKind): string {
     }),
     `    x += ${queryBlockBytes};`,
     `    k += ${unit.bytes};`,
-    `    sums += ${unit.bytes};`,
+    ...(isBytes ? [`    sums += ${unit.bytes};`] : []),
     '  }',
     ...pairs(tile, (q, v) => `  v128.store(out, f${q}_${v}, ${q * 1536 + v * 16});`),
     '}',

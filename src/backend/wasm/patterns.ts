@@ -1,7 +1,7 @@
 /** What this backend runs as one kernel. Larger patterns stand first: the planner takes the first that fits. */
-import { known } from '../../base/error.ts';
-import type { GraphNode, Value } from '../../graph.ts';
+import type { GraphNode } from '../../graph.ts';
 import type { FusionPattern, GraphView } from '../../plan.ts';
+import { addedTo, gatedProducts, ropeCache, soleReader } from '../patterns.ts';
 import { packingOf } from './packing.ts';
 
 /** Form name in which a product reads its input, by its weight. */
@@ -16,18 +16,14 @@ const isMatmul = (node: GraphNode | undefined): node is GraphNode => node?.opera
 const isExpertMatmul = (node: GraphNode | undefined): node is GraphNode =>
   node?.operation.op === 'expert-matmul';
 const isProduct = (node: GraphNode): boolean => isMatmul(node) || isExpertMatmul(node);
-
-const soleReader = (value: Value, view: GraphView): boolean => view.readers(value).length === 1;
+const isExpertSum = (node: GraphNode | undefined): node is GraphNode => node?.operation.op === 'expert-sum';
 
 /** f(x Gᵀ) · (x Uᵀ): gate and up read the input once and never leave registers. */
 const gatedProjections: FusionPattern = {
   name: 'gated-projections',
   match(root, view) {
-    if (root.operation.op !== 'gated') return undefined;
-    const [gate, up] = root.inputs.map((input) => view.producer(input));
-    if (!isMatmul(gate) || !isMatmul(up) || gate.inputs[0] !== up.inputs[0]) return undefined;
-    if (!soleReader(gate.output, view) || !soleReader(up.output, view)) return undefined;
-    return inputForm(gate) === inputForm(up) ? [gate, up, root] : undefined;
+    const nodes = gatedProducts(root, view, isMatmul);
+    return nodes && inputForm(nodes[0]) === inputForm(nodes[1]) ? nodes : undefined;
   },
 };
 
@@ -45,70 +41,9 @@ const activatedProjection: FusionPattern = {
 const gatedExpertProjections: FusionPattern = {
   name: 'gated-expert-projections',
   match(root, view) {
-    if (root.operation.op !== 'gated') return undefined;
-    const [gate, up] = root.inputs.map((input) => view.producer(input));
-    if (!isExpertMatmul(gate) || !isExpertMatmul(up)) return undefined;
-    if (gate.inputs[0] !== up.inputs[0] || gate.inputs[2] !== up.inputs[2]) return undefined;
-    if (!soleReader(gate.output, view) || !soleReader(up.output, view)) return undefined;
-    return inputForm(gate) === inputForm(up) ? [gate, up, root] : undefined;
-  },
-};
-
-/** x Wᵀ + residual, written over the residual. */
-const projectionAdd: FusionPattern = {
-  name: 'projection-add',
-  match(root, view) {
-    if (root.operation.op !== 'add') return undefined;
-    const product = root.inputs.map((input) => view.producer(input)).findLast(isMatmul);
-    return product && soleReader(product.output, view) ? [product, root] : undefined;
-  },
-  inPlace: overResidual,
-};
-
-/** What the chosen experts gave + residual, written over the residual. */
-const expertSumAdd: FusionPattern = {
-  name: 'expert-sum-add',
-  match(root, view) {
-    if (root.operation.op !== 'add') return undefined;
-    const sums = root.inputs.map((input) => view.producer(input));
-    const summed = sums.findLast((node) => node?.operation.op === 'expert-sum');
-    return summed && soleReader(summed.output, view) ? [summed, root] : undefined;
-  },
-  inPlace: overResidual,
-};
-
-/** Of what is added to: its other operand. */
-function overResidual(nodes: readonly GraphNode[]): { readonly input: Value; readonly output: Value } {
-  const [first, sum] = [known(nodes[0], 'summand'), known(nodes[1], 'sum')];
-  const input = known(
-    sum.inputs.find((candidate) => candidate !== first.output),
-    'residual',
-  );
-  return { input, output: sum.output };
-}
-
-/** Rotates queries and keys and writes keys and values to the cache. Nodes: rope of q, rope of k, cache write. */
-const ropeCache: FusionPattern = {
-  name: 'rope-cache',
-  match(root, view) {
-    if (root.operation.op !== 'cache-write') return undefined;
-    const keys = root.inputs[0] && view.producer(root.inputs[0]);
-    if (keys?.operation.op !== 'rope' || !soleReader(keys.output, view)) return undefined;
-    for (const reader of view.readers(root.output)) {
-      const query = reader.inputs[0] && view.producer(reader.inputs[0]);
-      if (query?.operation.op !== 'rope' || query.id > root.id) continue;
-      const [a, b] = [query.operation, keys.operation];
-      const alike = a.frequencies === b.frequencies && a.pairing === b.pairing && a.headSize === b.headSize;
-      if (alike && a.magnitude === b.magnitude) return [query, keys, root];
-    }
-    return undefined;
-  },
-  inPlace(nodes) {
-    const query = known(
-      nodes.find((node) => node.operation.op === 'rope'),
-      'rope of the queries',
-    );
-    return { input: known(query.inputs[0], 'queries'), output: query.output };
+    const nodes = gatedProducts(root, view, isExpertMatmul);
+    if (!nodes || nodes[0].inputs[2] !== nodes[1].inputs[2]) return undefined;
+    return inputForm(nodes[0]) === inputForm(nodes[1]) ? nodes : undefined;
   },
 };
 
@@ -134,8 +69,8 @@ export const fusionPatterns: readonly FusionPattern[] = [
   gatedProjections,
   activatedProjection,
   gatedExpertProjections,
-  projectionAdd,
-  expertSumAdd,
+  addedTo('projection-add', isMatmul),
+  addedTo('expert-sum-add', isExpertSum),
   ropeCache,
   projections,
 ];

@@ -89,15 +89,13 @@ function readSentencePiece(
     const score = kind === 'normal' ? -(ranks.get(piece) ?? ranks.size) : 0;
     pieces.set(idOf(fileName, piece, id), piece, kind, score);
   }
-  for (const token of added) if (pieces.kindOf(token.id) !== 'unknown') pieces.add(token);
+  addBesideUnknown(pieces, added);
   const prefix = prefixesSpace(file);
   return {
     pieces,
     hasScores: true,
     write(metadata) {
-      metadata.set('tokenizer.ggml.model', 'string', 'llama');
-      metadata.set('tokenizer.ggml.pre', 'string', 'default');
-      metadata.set('tokenizer.ggml.add_space_prefix', 'bool', prefix);
+      writeKind(metadata, 'llama', prefix);
     },
   };
 }
@@ -116,7 +114,7 @@ function readUnigram(
       throw damaged(fileName, `has no piece and score as token ${id}`);
     pieces.set(id, piece, id === model.unk_id ? 'unknown' : 'normal', score);
   }
-  for (const token of added) if (pieces.kindOf(token.id) !== 'unknown') pieces.add(token);
+  addBesideUnknown(pieces, added);
   const steps = stepsOf(file.normalizer, 'normalizers');
   const charsmap = steps.find(({ type }) => type === 'Precompiled')?.precompiled_charsmap;
   const mergesSpaces = steps.some(
@@ -127,9 +125,7 @@ function readUnigram(
     pieces,
     hasScores: true,
     write(metadata) {
-      metadata.set('tokenizer.ggml.model', 'string', 't5');
-      metadata.set('tokenizer.ggml.pre', 'string', 'default');
-      metadata.set('tokenizer.ggml.add_space_prefix', 'bool', prefix);
+      writeKind(metadata, 't5', prefix);
       metadata.set('tokenizer.ggml.remove_extra_whitespaces', 'bool', mergesSpaces);
       if (typeof charsmap === 'string') {
         metadata.set(
@@ -140,6 +136,17 @@ function readUnigram(
       }
     },
   };
+}
+
+function addBesideUnknown(pieces: VocabularyDraft, added: readonly AddedToken[]): void {
+  for (const token of added) if (pieces.kindOf(token.id) !== 'unknown') pieces.add(token);
+}
+
+/** Of vocabularies whose pieces hold spaces. */
+function writeKind(metadata: MetadataDraft, model: string, prefixesSpaces: boolean): void {
+  metadata.set('tokenizer.ggml.model', 'string', model);
+  metadata.set('tokenizer.ggml.pre', 'string', 'default');
+  metadata.set('tokenizer.ggml.add_space_prefix', 'bool', prefixesSpaces);
 }
 
 function idOf(fileName: string, piece: string, id: unknown): number {

@@ -6,7 +6,7 @@
  * values over a little more or less than all of the range; the best are refined by rounding and solving in turn.
  */
 
-import { type BlockRun, WeightedValues } from './weighted-values.ts';
+import { type CloseEncoder, WeightedValues } from './weighted-values.ts';
 
 /** How many codes more or fewer than there are the range of values is spread over, as a share of them. */
 const trials: readonly number[] = [0, -0.16, -0.12, -0.08, -0.04, 0.04, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3];
@@ -19,20 +19,27 @@ export interface Line {
   error: number;
 }
 
-/** Hands the line of each block of `blockValues` to `write`, with where its values begin in the source. */
-export function searchLineBlocks(
+/** Has `write` put each block, of `blockValues` from `first` on, at `at` with the line that was found. */
+export function encodeByLine(
   largestCode: number,
-  blockValues: number,
-  run: BlockRun,
-  write: (line: Line, first: number, block: number) => void,
-): void {
-  const values = new WeightedValues(blockValues);
-  const line: Line = { scale: 0, offset: 0, error: 0 };
-  for (let block = 0; block < run.blockCount; block++) {
-    values.load(run, block);
-    searchLine(values, 0, blockValues, largestCode, true, line);
-    write(line, run.sourceOffset + block * blockValues, block);
-  }
+  { blockValues, blockBytes }: { readonly blockValues: number; readonly blockBytes: number },
+  write: (
+    source: Float32Array | Float64Array,
+    first: number,
+    line: Line,
+    target: Uint8Array,
+    at: number,
+  ) => void,
+): CloseEncoder {
+  return (source, sourceOffset, target, targetOffset, blockCount, importance) => {
+    const values = new WeightedValues(blockValues);
+    const line: Line = { scale: 0, offset: 0, error: 0 };
+    for (let block = 0; block < blockCount; block++) {
+      values.load({ source, sourceOffset, blockCount, importance }, block);
+      searchLine(values, 0, blockValues, largestCode, true, line);
+      write(source, sourceOffset + block * blockValues, line, target, targetOffset + block * blockBytes);
+    }
+  };
 }
 
 /**

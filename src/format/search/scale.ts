@@ -6,7 +6,7 @@
  * the high one; the best is refined by rounding and solving in turn.
  */
 import type { Levels } from './levels.ts';
-import { type BlockRun, WeightedValues } from './weighted-values.ts';
+import { type CloseEncoder, WeightedValues } from './weighted-values.ts';
 
 /** How far beyond the end of the levels the largest value is laid, as a share of the end. */
 const trials: readonly number[] = [0, -0.12, -0.08, -0.04, 0.04, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3];
@@ -18,18 +18,26 @@ interface Found {
   gain: number;
 }
 
-/** Hands the scale of each block of `blockValues` to `write`, with where its values begin in the source. */
-export function searchScaleBlocks(
+/** Has `write` put each block, of 32 values from `first` on, at `at` with the scale that was found. */
+export function encodeByScale(
   levels: Levels,
-  blockValues: number,
-  run: BlockRun,
-  write: (scale: number, first: number, block: number) => void,
-): void {
-  const values = new WeightedValues(blockValues);
-  for (let block = 0; block < run.blockCount; block++) {
-    values.load(run, block);
-    write(searchScale(values, 0, blockValues, levels), run.sourceOffset + block * blockValues, block);
-  }
+  blockBytes: number,
+  write: (
+    source: Float32Array | Float64Array,
+    first: number,
+    scale: number,
+    target: Uint8Array,
+    at: number,
+  ) => void,
+): CloseEncoder {
+  return (source, sourceOffset, target, targetOffset, blockCount, importance) => {
+    const values = new WeightedValues(32);
+    for (let block = 0; block < blockCount; block++) {
+      values.load({ source, sourceOffset, blockCount, importance }, block);
+      const scale = searchScale(values, 0, 32, levels);
+      write(source, sourceOffset + block * 32, scale, target, targetOffset + block * blockBytes);
+    }
+  };
 }
 
 /** The best scale found for `count` values from `first` on; zero where all are zero. */

@@ -6,7 +6,7 @@
 import { floatFromHalf, halfFromFloat } from '../../base/half.ts';
 import { type AffineFit, type AffineShape, newAffineFit } from '../affine-fit.ts';
 import { type Line, lineError, searchLine } from './line.ts';
-import { type BlockRun, WeightedValues } from './weighted-values.ts';
+import { type CloseEncoder, WeightedValues } from './weighted-values.ts';
 
 const rounds = 2;
 
@@ -16,18 +16,20 @@ interface Factors {
   minimum: number;
 }
 
-/** Hands the fit of each block to `write`. */
-export function searchAffineBlocks(
+/** Has `write` put each block at `at` by the fit that was found. */
+export function encodeAffineClosely(
   shape: AffineShape,
-  run: BlockRun,
-  write: (fit: AffineFit, block: number) => void,
-): void {
-  const [values, fit] = [new WeightedValues(256), newAffineFit()];
-  for (let block = 0; block < run.blockCount; block++) {
-    values.load(run, block);
-    searchAffine(values, shape, fit);
-    write(fit, block);
-  }
+  blockBytes: number,
+  write: (fit: AffineFit, target: Uint8Array, at: number) => void,
+): CloseEncoder {
+  return (source, sourceOffset, target, targetOffset, blockCount, importance) => {
+    const [values, fit] = [new WeightedValues(256), newAffineFit()];
+    for (let block = 0; block < blockCount; block++) {
+      values.load({ source, sourceOffset, blockCount, importance }, block);
+      searchAffine(values, shape, fit);
+      write(fit, target, targetOffset + block * blockBytes);
+    }
+  };
 }
 
 /** As `fitAffine`, with the least weighted error that was found. */

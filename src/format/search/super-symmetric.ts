@@ -6,22 +6,24 @@
 import { floatFromHalf, halfFromFloat } from '../../base/half.ts';
 import { newSymmetricFit, type SymmetricFit, type SymmetricShape } from '../symmetric-fit.ts';
 import { scaleError, searchScale } from './scale.ts';
-import { type BlockRun, WeightedValues } from './weighted-values.ts';
+import { type CloseEncoder, WeightedValues } from './weighted-values.ts';
 
 const rounds = 2;
 
-/** Hands the fit of each block to `write`. */
-export function searchSymmetricBlocks(
+/** Has `write` put each block at `at` by the fit that was found. */
+export function encodeSymmetricClosely(
   shape: SymmetricShape,
-  run: BlockRun,
-  write: (fit: SymmetricFit, block: number) => void,
-): void {
-  const [values, fit] = [new WeightedValues(256), newSymmetricFit()];
-  for (let block = 0; block < run.blockCount; block++) {
-    values.load(run, block);
-    searchSymmetric(values, shape, fit);
-    write(fit, block);
-  }
+  blockBytes: number,
+  write: (fit: SymmetricFit, target: Uint8Array, at: number) => void,
+): CloseEncoder {
+  return (source, sourceOffset, target, targetOffset, blockCount, importance) => {
+    const [values, fit] = [new WeightedValues(256), newSymmetricFit()];
+    for (let block = 0; block < blockCount; block++) {
+      values.load({ source, sourceOffset, blockCount, importance }, block);
+      searchSymmetric(values, shape, fit);
+      write(fit, target, targetOffset + block * blockBytes);
+    }
+  };
 }
 
 /** As `fitSymmetric`, with the least weighted error that was found. */

@@ -1,4 +1,7 @@
 /** The values of one block and what an error of each weighs. */
+import type { NumberFormat } from '../../format.ts';
+
+export type CloseEncoder = NonNullable<NumberFormat['encodeClosely']>;
 
 /** Blocks one behind the other, as `encodeClosely` is given them. */
 export interface BlockRun {

@@ -88,14 +88,14 @@ export function scoreQ8(
 @inline
 function scoreUnit(queries: i32, x: usize, unit: usize, blocks: i32, out: usize): void {
   if (queries == 4) {
-    for (let v: usize = 0; v < 64; v += 16) scores_4x1_words(x, unit + v, 0, blocks, out + v);
+    for (let v: usize = 0; v < 64; v += 16) scores_4x1_words(x, unit + v, blocks, out + v);
   } else if (queries == 2) {
     for (let v: usize = 0; v < 64; v += 32) {
-      if (inWords) scores_2x2_words(x, unit + v, 0, blocks, out + v);
+      if (inWords) scores_2x2_words(x, unit + v, blocks, out + v);
       else scores_2x2_bytes(x, unit + v, unit + UNIT_SUMS + (v >> 1), blocks, out + v);
     }
   } else if (inWords) {
-    scores_1x4_words(x, unit, 0, blocks, out);
+    scores_1x4_words(x, unit, blocks, out);
   } else {
     scores_1x4_bytes(x, unit, unit + UNIT_SUMS, blocks, out);
   }
