@@ -85,6 +85,15 @@ export class StepBlock {
     return this.words[3] ?? 0;
   }
 
+  /** First word of the drawn tokens' slots, which lie behind this block where a machine draws. */
+  get drawnTokensWord(): number {
+    return this.words.length;
+  }
+
+  get drawBlockWord(): number {
+    return this.words.length + drawnSlots * drawBlockLayout.drawnWords;
+  }
+
   clear(): void {
     const { rows, selected, sequences, moves, pages } = this.#starts;
     this.words.fill(0, 0, headerWords);
@@ -94,8 +103,8 @@ export class StepBlock {
     this.words[7] = moves;
     this.words[8] = pages;
     this.words[9] = Math.log2(this.#limits.pageRows);
-    this.words[10] = this.words.length;
-    this.words[11] = this.words.length + drawnSlots * drawBlockLayout.drawnWords;
+    this.words[10] = this.drawnTokensWord;
+    this.words[11] = this.drawBlockWord;
     this.#pages = 0;
   }
 

@@ -182,7 +182,7 @@ class QueuedDraws implements DrawQueue {
       drawBlock.lookBack(this.#latest(seenUnread));
       drawBlock.adjust(adjusted);
       backend.write(step, 0, block.bytes);
-      backend.write(step, 4 * known(block.words[11], 'place of the draw block'), drawBlock.bytes);
+      backend.write(step, 4 * block.drawBlockWord, drawBlock.bytes);
       runner.submit(stages, symbols, slot.ticket);
       known(backend.drawing, 'drawing').submit(
         this.#program,
@@ -213,6 +213,6 @@ class QueuedDraws implements DrawQueue {
 
   #placeOf(slot: number): number {
     const { block } = this.#draws.parts;
-    return 4 * (known(block.words[10], 'place of drawn tokens') + slot * drawBlockLayout.drawnWords);
+    return 4 * (block.drawnTokensWord + slot * drawBlockLayout.drawnWords);
   }
 }
