@@ -284,7 +284,8 @@ export function hostGpu(): GPU | undefined {
   try {
     // Not imported: a bundler would look for it.
     const { create } = modules.createRequire(import.meta.url)('webgpu') as DawnPackage;
-    dawnInstances.push(create([]));
+    // Units for matrices are not in the standard yet.
+    dawnInstances.push(create(['enable-dawn-features=allow_unsafe_apis']));
     return dawnInstances[0];
   } catch {
     return undefined;

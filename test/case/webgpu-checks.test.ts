@@ -21,6 +21,7 @@ import {
 import { openDevice } from '../../src/backend/webgpu/device.ts';
 import { KernelVerdicts } from '../../src/backend/webgpu/kernel-verdicts.ts';
 import { Pipelines, WrongKernelError } from '../../src/backend/webgpu/pipelines.ts';
+import { tileWays } from '../../src/backend/webgpu/product-ways.ts';
 import { attentionKernel, mergeKernel } from '../../src/backend/webgpu/shader/attention.ts';
 import { cacheMoveKernel, cacheWriteKernel, ropeKernel } from '../../src/backend/webgpu/shader/cache.ts';
 import {
@@ -28,7 +29,9 @@ import {
   expertSumKernel,
   routeKernel,
 } from '../../src/backend/webgpu/shader/experts.ts';
+import { halvesProductKernel } from '../../src/backend/webgpu/shader/halves-product.ts';
 import { type KernelCheck, type KernelText, withCheck } from '../../src/backend/webgpu/shader/kernel.ts';
+import { packedProductKernel } from '../../src/backend/webgpu/shader/packed-product.ts';
 import { columnsPerGroup, productKernel } from '../../src/backend/webgpu/shader/product.ts';
 import {
   activateKernel,
@@ -43,6 +46,7 @@ import {
   selectKernel,
   softcapKernel,
 } from '../../src/backend/webgpu/shader/rows.ts';
+import { tileSize } from '../../src/backend/webgpu/shader/tiled-product.ts';
 import { layoutOf } from '../../src/backend/webgpu/weight-layout.ts';
 import { formatByName } from '../../src/format.ts';
 import { findSoftwareGpu } from '../fixture/software-gpu.ts';
@@ -64,7 +68,8 @@ const q4 = layoutOf(formatByName('q4_0'));
 const q6 = layoutOf(formatByName('q6_k'));
 const product = { layouts: [q4, q4], gating, norm: true, residual: false };
 /** On the smallest subgroups there are. */
-const tile = { rows: 1, columns: 2, lanes: 8, unrolled: true, joined: 4 };
+const tile = { rows: 1, columns: 2, lanes: 8, unrolled: true, joined: 4, halves: false };
+const manyRows = { rows: tileSize, columns: tileSize };
 const keys = { keys: rotation, queryHeads: 4 };
 
 const subjects: Readonly<Record<string, Subject>> = {
@@ -81,6 +86,21 @@ const subjects: Readonly<Record<string, Subject>> = {
     productKernel(product, tile),
     () => productCheck(product, { rows: 1, columns: columnsPerGroup(tile) }),
     ...(['subgroupShuffleXor(squares0, 1u)', '0.0'] as const),
+  ],
+  'product of a row by halves': [
+    productKernel(product, { ...tile, halves: true }),
+    () => productCheck(product, { rows: 1, columns: columnsPerGroup(tile) }),
+    ...(['word >> 6u', 'word >> 5u'] as const),
+  ],
+  'product in halves': [
+    halvesProductKernel(product),
+    () => productCheck(product, { ...manyRows, ...tileWays.halves.precision }),
+    ...(['- 1.5h', '- 1.4375h'] as const),
+  ],
+  'product in bytes': [
+    packedProductKernel({ ...product, layouts: [q6, q6] }),
+    () => productCheck({ ...product, layouts: [q6, q6] }, { ...manyRows, ...tileWays.packed.precision }),
+    ...([/\* t0\.x|t0\.x \*/, '0.99 * t0.x *'] as const),
   ],
   'layer-norm': [normKernel('layer-norm'), () => normCheck('layer-norm'), ' - mean', ''],
   add: [addKernel, () => pairwiseCheck({ op: 'add' }), 'a + b', 'a - b'],

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { openWebgpuBackend, type WebgpuBackend } from '../../src/backend/webgpu/backend.ts';
+import { type DeviceOptions, openDevice } from '../../src/backend/webgpu/device.ts';
 import { findSoftwareGpu } from '../fixture/software-gpu.ts';
 import { changeKernels } from '../fixture/watch-device.ts';
 import { type BackendMutant, expectNoticed } from './mutants/expect-noticed.ts';
@@ -9,7 +10,7 @@ import { changeStep, flipMaskBit, scaleFileBlock, shiftPosition } from './mutant
 import { opCases } from './op-cases.ts';
 import { runCase } from './run-cases.ts';
 
-const { skip } = await findSoftwareGpu();
+const { skip: noDevice } = await findSoftwareGpu();
 
 /** Kernels for devices whose threads run side by side take a program long to compile: some cases are enough for them. */
 const devices = [
@@ -38,9 +39,41 @@ const devices = [
     cases: /^(matmul q4_0 \[96|rms-norm|attention, tree of)/,
     cached: /^attention, tree of/,
   },
-] as const;
+  {
+    name: 'side by side, many rows in bytes',
+    isPart: true,
+    options: { parallel: true, ways: { tiles: ['packed', 'floats'], rows: [{ columns: 2, halves: false }] } },
+    cases: /^matmul (q4_0|q6_k) \[96/,
+    cached: /^(?!)/,
+  },
+  {
+    name: 'side by side, in halves',
+    needsHalves: true,
+    isPart: true,
+    options: { parallel: true, ways: { tiles: ['halves', 'floats'], rows: [{ columns: 1, halves: true }] } },
+    cases: /^(matmul (q4_0|q6_k) \[96|layers \{\})/,
+    cached: /^(?!)/,
+  },
+] as const satisfies readonly {
+  readonly name: string;
+  readonly needsHalves?: boolean;
+  readonly isPart: boolean;
+  readonly options: DeviceOptions;
+  readonly cases: RegExp;
+  readonly cached: RegExp;
+}[];
 
-for (const { name: device, options, cases, cached, isPart } of devices) {
+const hasHalves = !noDevice && (await adapterHasHalves());
+
+async function adapterHasHalves(): Promise<boolean> {
+  const { device, profile } = await openDevice();
+  device.destroy();
+  return profile.halves;
+}
+
+for (const { name: device, options, cases, cached, isPart, ...rest } of devices) {
+  const lacks = 'needsHalves' in rest && !hasHalves ? 'no halves here' : false;
+  const skip = noDevice || lacks;
   let opened: Promise<WebgpuBackend> | undefined;
   const backend = () => {
     opened ??= openWebgpuBackend({}, options);
@@ -94,11 +127,11 @@ const mutants: readonly BackendMutant[] = [
 
 test(
   'webgpu: its stated rounding hides no scaled block, flipped mask bit or shifted position',
-  { skip },
+  { skip: noDevice },
   async () => expectNoticed(await openWebgpuBackend({}, { parallel: false }), mutants),
 );
 
-test('webgpu: a kernel that the driver computes wrongly is not used', { skip }, async () => {
+test('webgpu: a kernel that the driver computes wrongly is not used', { skip: noDevice }, async () => {
   const cases = opCases.filter(({ name }) => name === 'matmul f32 [48, 32]');
   const inLanes = /^(tiled product|product f32 \S* ?\d,4)/;
   using _ = changeKernels((code, label) =>
@@ -115,7 +148,30 @@ test('webgpu: a kernel that the driver computes wrongly is not used', { skip }, 
   }
 });
 
-test('webgpu: where no kernel is right the step fails and says so', { skip }, async () => {
+test('webgpu: a kernel that the driver refuses is not used either', { skip: noDevice }, async () => {
+  const cases = opCases.filter(({ name }) => name === 'matmul q4_0 of terms of one sign');
+  using _ = changeKernels((code, label) => (/^product .* 1,2,/.test(label) ? `no ${code}` : code));
+  const ways = {
+    tiles: ['floats'],
+    rows: [
+      { columns: 2, halves: false },
+      { columns: 4, halves: false },
+    ],
+  } as const;
+  const backend = await openWebgpuBackend({}, { parallel: true, ways });
+  try {
+    assert.equal(cases.length, 1);
+    for (const opCase of cases) assert.deepEqual((await runCase(backend, opCase)).problems, []);
+    assert.ok(
+      backend.remarks().some((remark) => /the driver refuses it/.test(remark)),
+      `${backend.remarks()}`,
+    );
+  } finally {
+    await backend.close();
+  }
+});
+
+test('webgpu: where no kernel is right the step fails and says so', { skip: noDevice }, async () => {
   const [opCase] = opCases.filter(({ name }) => name === 'matmul f32 [48, 32]');
   using _ = changeKernels((code, label) =>
     label.startsWith('product') ? code.replaceAll('dot(', '1.01 * dot(') : code,

@@ -27,7 +27,9 @@ import { type DeviceOptions, type OpenDevice, openDevice } from './device.ts';
 import { measureDevice } from './device-rates.ts';
 import { GpuMemory } from './gpu-memory.ts';
 import { KernelVerdicts } from './kernel-verdicts.ts';
+import { measureWays } from './measure-ways.ts';
 import { Pipelines } from './pipelines.ts';
+import { tileWays } from './product-ways.ts';
 import { compileAhead, GpuDraw, type ProgramParts, SegmentProgram } from './program.ts';
 import { type DevicePace, Submitter } from './submitter.ts';
 import { GpuWeight } from './weight.ts';
@@ -42,7 +44,30 @@ export async function openWebgpuBackend(
   // A host without a place for files does without.
   const store = facts && (await openStore(facts).catch(() => undefined));
   const verdicts = await KernelVerdicts.open(store, opened.identity);
-  return new WebgpuBackend(opened, { sliceMs: workMs, gapMs }, deviceOptions, verdicts);
+  const { device, profile } = opened;
+  const pipelines = new Pipelines(device, profile.wrongKernels, verdicts);
+  try {
+    await chooseWays(opened, pipelines, verdicts, deviceOptions);
+  } catch (error) {
+    device.destroy();
+    throw error;
+  }
+  return new WebgpuBackend(opened, { sliceMs: workMs, gapMs }, deviceOptions, verdicts, pipelines);
+}
+
+/** An adapter that is a program has nothing to choose from: threads that work alone are the quickest by far. */
+async function chooseWays(
+  { device, profile }: OpenDevice,
+  pipelines: Pipelines,
+  verdicts: KernelVerdicts,
+  { ways, measures = profile.parallel && !profile.emulated }: DeviceOptions,
+): Promise<void> {
+  const kept = ways ?? verdicts.ways;
+  if (!kept && !measures) return;
+  const { tiles, rows } = kept ?? (await measureWays(device, profile, pipelines));
+  if (!kept) verdicts.noteWays({ tiles, rows });
+  profile.tileWays = tiles.filter((way) => tileWays[way].isOffered(profile));
+  profile.rowWays = rows.filter(({ halves }) => !halves || profile.halves);
 }
 
 /** In a browser the page's drawing waits for the same device; elsewhere only somebody who cancels. */
@@ -67,14 +92,20 @@ export class WebgpuBackend implements Backend {
   readonly #weights = new Set<GpuWeight>();
   #isClosed = false;
 
-  constructor(opened: OpenDevice, pace: DevicePace, deviceOptions: DeviceOptions, verdicts: KernelVerdicts) {
+  constructor(
+    opened: OpenDevice,
+    pace: DevicePace,
+    deviceOptions: DeviceOptions,
+    verdicts: KernelVerdicts,
+    pipelines: Pipelines,
+  ) {
     this.#deviceOptions = deviceOptions;
     this.#verdicts = verdicts;
     const { device, profile } = opened;
     this.#opened = opened;
     this.#device = device;
     this.#capability = capabilityOf(profile);
-    this.#pipelines = new Pipelines(device, profile.wrongKernels, verdicts);
+    this.#pipelines = pipelines;
     this.#submitter = new Submitter(device, pace);
     this.#memory = new GpuMemory(
       device,

@@ -6,6 +6,7 @@ import type { GraphNode, WeightValue } from '../../graph.ts';
 import { type Capability, cacheBlockRows, type StorageForm } from '../../plan.ts';
 import { Lowering } from './lower.ts';
 import { fusionPatterns } from './patterns.ts';
+import { roundingOf } from './product-ways.ts';
 import type { DeviceProfile } from './profile.ts';
 import { cacheMultiple, cachePlaces } from './shader/cache.ts';
 import { bindingAlignment, packedLayout, packingOf, partRows, weightSize } from './weight-layout.ts';
@@ -80,6 +81,7 @@ export const pieceBytes = 1 << 20;
 
 export function capabilityOf(profile: DeviceProfile): Capability {
   const { bindingBytes, emulated } = profile;
+  const rounding = roundingOf(profile.tileWays);
   return {
     backend: 'webgpu',
     alignmentBytes: bindingAlignment,
@@ -117,8 +119,9 @@ export function capabilityOf(profile: DeviceProfile): Capability {
     roundoff(weight: NumberFormat | undefined) {
       const packing = weight && known(packingOf(weight), `packing of ${weight.name}`);
       return {
-        ...{ unit: 2 ** -24, operand: 0, operandGroup: 32, elementary: 1e-5 },
-        weight: packing?.roundoff ?? 0,
+        ...{ unit: 2 ** -24, operandGroup: 32, elementary: 1e-5 },
+        operand: weight ? rounding.operand : 0,
+        weight: weight ? (packing?.roundoff ?? 0) + rounding.weight : 0,
       };
     },
   };

@@ -77,9 +77,10 @@ export async function measureDevice(device: GPUDevice): Promise<MachineRates> {
 }
 
 /** The quickest of three, after as many repeats as take long enough to be timed. */
-async function msPerRepeat(
+export async function msPerRepeat(
   device: GPUDevice,
   encode: (encoder: GPUCommandEncoder, repeats: number) => void,
+  least = leastMs,
 ): Promise<number> {
   const timed = async (repeats: number): Promise<number> => {
     const encoder = device.createCommandEncoder();
@@ -90,7 +91,7 @@ async function msPerRepeat(
     return performance.now() - startMs;
   };
   let repeats = 1;
-  while ((await timed(repeats)) < leastMs && repeats < 1 << 14) repeats *= 2;
+  while ((await timed(repeats)) < least && repeats < 1 << 14) repeats *= 2;
   const times = [await timed(repeats), await timed(repeats), await timed(repeats)];
   return Math.min(...times) / repeats;
 }

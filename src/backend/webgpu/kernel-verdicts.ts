@@ -1,9 +1,11 @@
 /**
- * Which kernels were seen to be right on an adapter, and which wrong, kept from one run to the next. A kernel is known by
- * its whole text. What is older than a month is not believed: a browser does not tell when the driver under it changed.
+ * Which kernels were seen to be right on an adapter, and which wrong, and which ways to multiply are the quickest, kept from
+ * one run to the next. A kernel is known by its whole text. What is older than a month is not believed: a browser does not
+ * tell when the driver under it changed.
  */
 import { sha256 } from '../../base/digest.ts';
 import type { Store } from '../../store.ts';
+import { areProductWays, type ProductWays } from './product-ways.ts';
 import { type KernelText, shaderText } from './shader/kernel.ts';
 
 export interface KernelVerdict {
@@ -13,6 +15,10 @@ export interface KernelVerdict {
   readonly problem?: string | undefined;
 }
 
+interface KeptWays extends ProductWays {
+  readonly measuredAtMs: number;
+}
+
 interface KeptVerdict extends KernelVerdict {
   /** Hash of the kernel's text. */
   readonly text: string;
@@ -20,7 +26,7 @@ interface KeptVerdict extends KernelVerdict {
 }
 
 /** Changes whenever cases are added or made stricter. */
-const casesVersion = 1;
+const casesVersion = 2;
 const longestMs = 30 * 24 * 3600 * 1000;
 const hashLength = 32;
 
@@ -31,6 +37,7 @@ export class KernelVerdicts {
   readonly #store: Store | undefined;
   readonly #fileName: string;
   readonly #kept = new Map<string, KeptVerdict>();
+  #ways: KeptWays | undefined;
   #isChanged = false;
   /** One write after the other. */
   #saving: Promise<void> = Promise.resolve();
@@ -58,6 +65,16 @@ export class KernelVerdicts {
     this.#isChanged = true;
   }
 
+  /** Undefined where nothing was measured lately. */
+  get ways(): ProductWays | undefined {
+    return this.#ways;
+  }
+
+  noteWays({ tiles, rows }: ProductWays): void {
+    this.#ways = { tiles, rows, measuredAtMs: Date.now() };
+    this.#isChanged = true;
+  }
+
   /** Where it cannot be kept it is found out again. */
   save(): Promise<void> {
     this.#saving = this.#saving.then(() => this.#write()).catch(() => {});
@@ -72,9 +89,12 @@ export class KernelVerdicts {
       await file.readInto(0, bytes);
       const known: unknown = JSON.parse(new TextDecoder().decode(bytes));
       const least = Date.now() - longestMs;
-      for (const verdict of Array.isArray(known) ? known : []) {
+      if (typeof known !== 'object' || known === null) return;
+      const { verdicts, ways } = known as Record<string, unknown>;
+      for (const verdict of Array.isArray(verdicts) ? verdicts : []) {
         if (isVerdict(verdict) && verdict.checkedAtMs > least) this.#kept.set(verdict.text, verdict);
       }
+      if (areProductWays(ways) && (ways as KeptWays).measuredAtMs > least) this.#ways = ways as KeptWays;
     } finally {
       await file.close();
     }
@@ -87,7 +107,10 @@ export class KernelVerdicts {
     await this.#store.remove(this.#fileName);
     const draft = await this.#store.begin(this.#fileName);
     try {
-      await draft.write(0, new TextEncoder().encode(JSON.stringify([...this.#kept.values()])));
+      await draft.write(
+        0,
+        new TextEncoder().encode(JSON.stringify({ verdicts: [...this.#kept.values()], ways: this.#ways })),
+      );
       await (await draft.finish()).close();
     } finally {
       await draft.end({ keep: false });

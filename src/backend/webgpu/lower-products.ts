@@ -3,12 +3,10 @@ import { known } from '../../base/error.ts';
 import type { Gating, GraphNode, Value } from '../../graph.ts';
 import type { Kernel } from '../../plan.ts';
 import { expertProductCheck } from './check/expert-checks.ts';
-import { productCheck } from './check/product-check.ts';
 import { plainProductCheck } from './check/row-checks.ts';
 import {
   arena,
   type Bound,
-  fewRows,
   type LaunchList,
   type NodeOf,
   nodeOf,
@@ -17,19 +15,12 @@ import {
   partWords,
   type Weight,
 } from './launch-list.ts';
+import { type ChosenProduct, lanesFor, productsFor } from './product-choice.ts';
 import { expertProductKernel } from './shader/experts.ts';
-import { floatBits, type KernelText, withCheck } from './shader/kernel.ts';
-import { columnsPerGroup, type ProductShape, productKernel, shapeKey } from './shader/product.ts';
+import { floatBits, withCheck } from './shader/kernel.ts';
+import { type ProductShape, shapeKey } from './shader/product.ts';
 import { plainProductKernel } from './shader/rows.ts';
-import { tiledProductKernel, tileSize } from './shader/tiled-product.ts';
 import { blockValuesOf, type WeightPart } from './weight-layout.ts';
-
-interface ChosenProduct {
-  readonly kernel: KernelText;
-  /** Of a workgroup. */
-  readonly rows: number;
-  readonly columns: number;
-}
 
 /** Rows of a weight that one launch can see. */
 interface Piece {
@@ -48,14 +39,7 @@ export class ProductLowering {
 
   /** The first kernel for so many rows and blocks along K that this device has not been seen to compute wrongly. */
   #productKernel(shape: ProductShape, rows: number, blocks: number): ChosenProduct {
-    const { parallel, subgroupSize } = this.#list.site.profile;
-    const candidates = [
-      ...(parallel && rows > fewRows ? [tiled(shape)] : []),
-      ...(parallel && subgroupSize > 1 && rows === 1 ? [inLanes(shape, rows, blocks, subgroupSize)] : []),
-      ...(parallel ? [inLanes(shape, rows, blocks)] : []),
-      alone(shape, rows),
-      ...(parallel ? [] : [inLanes(shape, rows, blocks)]),
-    ];
+    const candidates = productsFor(shape, rows, blocks, this.#list.site.profile);
     const kernels = candidates.map(({ kernel }) => kernel);
     const chosen = this.#list.expectRight(kernels, shapeKey(shape));
     return known(candidates[kernels.indexOf(chosen)], 'product');
@@ -218,31 +202,4 @@ export class ProductLowering {
 export function gatingOf(operation: NodeOf<'gated'>['operation']): Gating {
   const { op: _, ...gating } = operation;
   return gating as Gating;
-}
-
-const checked = (shape: ProductShape, kernel: KernelText, rows: number, columns: number): ChosenProduct => ({
-  kernel: withCheck(kernel, () => productCheck(shape, { rows, columns })),
-  rows,
-  columns,
-});
-
-/** Enough for reads of whole cache lines; what more lanes make is more sums to bring together. */
-const mostLanes = 32;
-
-const lanesFor = (blocks: number): number =>
-  Math.min(mostLanes, 2 ** Math.floor(Math.log2(Math.max(1, blocks))));
-
-const tiled = (shape: ProductShape): ChosenProduct =>
-  checked(shape, tiledProductKernel(shape), tileSize, tileSize);
-
-function inLanes(shape: ProductShape, rows: number, blocks: number, subgroupSize = 1): ChosenProduct {
-  const lanes = lanesFor(blocks);
-  const joined = Math.min(lanes, subgroupSize);
-  const tile = { rows: rows === 1 ? 1 : 4, columns: 4, lanes, unrolled: true, joined };
-  return checked(shape, productKernel(shape, tile), tile.rows, columnsPerGroup(tile));
-}
-
-function alone(shape: ProductShape, rows: number): ChosenProduct {
-  const tile = { rows: rows === 1 ? 1 : 4, columns: 1, lanes: 1, unrolled: false, joined: 1 };
-  return checked(shape, productKernel(shape, tile), tile.rows, columnsPerGroup(tile));
 }

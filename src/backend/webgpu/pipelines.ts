@@ -21,6 +21,7 @@ export class Pipelines {
   readonly #verdicts: KernelVerdicts;
   /** Kernels that are compiled or checked now. */
   #underWay = 0;
+  #isLost = false;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #compiled = new Map<string, Compiled>();
 
@@ -28,11 +29,20 @@ export class Pipelines {
     this.#device = device;
     this.#wrongKernels = wrongKernels;
     this.#verdicts = verdicts;
+    this.#listenTo(device);
+  }
+
+  #listenTo(device: GPUDevice): void {
+    this.#isLost = false;
+    void device.lost.then(() => {
+      if (device === this.#device) this.#isLost = true;
+    });
   }
 
   /** Everything is compiled anew for another device. */
   restart(device: GPUDevice): void {
     this.#device = device;
+    this.#listenTo(device);
     this.#layouts.clear();
     this.#compiled.clear();
   }
@@ -75,7 +85,7 @@ export class Pipelines {
 
   #refusal({ key }: KernelText, problem: string): WrongKernelError {
     this.#wrongKernels.set(key, problem);
-    return new WrongKernelError('backend', `The GPU's driver computes ${key} wrongly: ${problem}`);
+    return new WrongKernelError('backend', `The GPU's driver has no right kernel ${key}: ${problem}`);
   }
 
   async #compile(kernel: KernelText, layout: GPUBindGroupLayout): Promise<GPUComputePipeline> {
@@ -91,10 +101,12 @@ export class Pipelines {
       });
     } catch (cause) {
       const told = (await problem)?.message ?? (cause instanceof Error ? cause.message : String(cause));
-      const [reason] = told.split('\n');
-      throw new NearfieldError('backend', `The GPU's driver refused the kernel ${kernel.key}: ${reason}`, {
-        cause,
-      });
+      const [reason = ''] = told.split('\n');
+      // A lost device refuses everything.
+      if (this.#isLost) {
+        throw new NearfieldError('backend', `The GPU was lost before it had ${kernel.key}`, { cause });
+      }
+      throw this.#refusal(kernel, `the driver refuses it (${reason})`);
     }
   }
 

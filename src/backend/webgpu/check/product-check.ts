@@ -19,14 +19,24 @@ interface PartCase extends PackedPart {
   readonly bias: Float32Array<ArrayBuffer>;
 }
 
-/** `rows` and `width`: of a tile. */
-export function productCheck(shape: ProductShape, tile: { rows: number; columns: number }): KernelCheck {
+export interface ProductCase {
+  /** Of the kernel's tile. */
+  readonly rows: number;
+  readonly columns: number;
+  /** Inputs are multiples of a 127th of the largest of their block, which a kernel may round to. */
+  readonly inBytes?: boolean;
+  /** Share of the terms' sizes that the result may be off. */
+  readonly rounding?: number;
+}
+
+export function productCheck(shape: ProductShape, tile: ProductCase): KernelCheck {
+  const { inBytes = false, rounding = 1e-4 } = tile;
   const rows = tile.rows === 1 ? 1 : tile.rows + 1;
   const parts = shape.layouts.map((layout, index): PartCase => {
     return { ...packedPart(layout, columns, inner, 2 * index), bias: noise(columns, 20 + index) };
   });
-  const input = noise(rows * inner, 30);
-  const gain = noise(inner, 31);
+  const input = inBytes ? bytes(noise(rows * inner, 30)) : noise(rows * inner, 30);
+  const gain = inBytes ? signs(noise(inner, 31)) : noise(inner, 31);
   const results = shape.gating ? 1 : parts.length;
   const residual = noise(rows * columns, 32);
   const residualAt = rows * inner;
@@ -70,7 +80,7 @@ export function productCheck(shape: ProductShape, tile: { rows: number; columns:
         const gated = shape.gating && up ? gate(shape.gating, y, up.y) : y;
         const growth = shape.gating && up ? (Math.abs(up.y) + Math.abs(y) + 1) * (up.size / size + 1) : 1;
         expected[place] = gated + (shape.residual ? (residual[row * columns + column] ?? 0) : 0);
-        bounds[place] = size * growth * 1e-4;
+        bounds[place] = size * growth * rounding;
       }
     }
   }
@@ -91,3 +101,9 @@ export function productCheck(shape: ProductShape, tile: { rows: number; columns:
 
 const gate = (gating: Gating, y: number, up: number): number =>
   referenceResult({ op: 'gated', ...gating }, [rowsOf([y], 1), rowsOf([up], 1)], 1)[0] ?? 0;
+
+/** The first of each block is the largest there may be. */
+const bytes = (values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> =>
+  values.map((value, index) => (index % 32 === 0 ? 127 : Math.round(value * 127)) / 128);
+
+const signs = (values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> => values.map(Math.sign);

@@ -7,6 +7,9 @@ export interface Binding {
   readonly access: 'read' | 'read_write';
 }
 
+/** WGSL's name of products by the units for matrices. */
+export const matrices = 'chromium_experimental_subgroup_matrix';
+
 export interface KernelText {
   /** Same key, same text. */
   readonly key: string;
@@ -17,7 +20,7 @@ export interface KernelText {
   /** Everything after the declarations. */
   readonly body: string;
   /** WGSL's names of what a device must have for it. */
-  readonly needs?: readonly ('subgroups' | 'f16')[];
+  readonly needs?: readonly ('subgroups' | 'f16' | typeof matrices)[];
   /** A case that the kernel must compute rightly on a device before it is used there, made when it is wanted. */
   readonly check?: () => KernelCheck;
 }
@@ -55,6 +58,8 @@ export function shaderText({ bindings, params, body, needs = [] }: KernelText): 
   );
   return [
     ...needs.map((need) => `enable ${need};`),
+    // Places in workgroup memory follow from the thread's number, which is the same for a subgroup only as far as hosts go.
+    ...(needs.includes(matrices) ? ['diagnostic(off, chromium.subgroup_matrix_uniformity);'] : []),
     `struct Params { ${params.map((name) => `${name}: u32`).join(', ')} }`,
     '@group(0) @binding(0) var<uniform> p: Params;',
     ...declared,

@@ -22,6 +22,7 @@ import {
 import {
   affine,
   blockFunctions,
+  e0m4Halves,
   exactHalves,
   floatQuad,
   levelReader,
@@ -48,6 +49,8 @@ export interface ProductTile {
   readonly unrolled: boolean;
   /** Lanes whose sums are brought together without workgroup memory: a power of two, 1 without subgroups. */
   readonly joined: number;
+  /** Codes of E0M4 become halves first. */
+  readonly halves: boolean;
 }
 
 const keyOf = (shape: ProductShape, tile: ProductTile): string =>
@@ -67,8 +70,8 @@ export function productKernel(shape: ProductShape, tile: ProductTile): KernelTex
   const sums = tile.lanes > 1 ? `var<workgroup> sums: array<f32, ${shares}>;` : '';
   return productText(shape, {
     key: keyOf(shape, tile),
-    ...(tile.joined > 1 ? { needs: ['subgroups'] } : {}),
-    declarations: sums,
+    needs: [...(tile.halves ? (['f16'] as const) : []), ...(tile.joined > 1 ? (['subgroups'] as const) : [])],
+    declarations: tile.halves ? `${sums}\n${e0m4Halves}` : sums,
     takesBlocksApart: !tile.unrolled,
     workgroup: 64,
     tileFunction: (index) => productFunction(shape, tile, index),
@@ -155,7 +158,7 @@ ${times(rows, (row) => `let x${row} = p.x + min(tile * ${rows}u + ${row}u, p.row
 ${names.map((name) => `var ${name} = 0.0;`).join('\n')}
 ${shape.norm ? times(rows, (row) => `var squares${row} = 0.0;`) : ''}
 for (var block = lane; block < blocks; block += ${lanes}u) {
-${layout?.kind === 'block' ? (tile.unrolled ? blockSums : blockSumsByLoop)(shape, layout, streams, rows) : floatSums(shape, streams, rows)}
+${layout?.kind === 'block' ? (tile.unrolled ? blockSums : blockSumsByLoop)(shape, layout, streams, tile) : floatSums(shape, streams, rows)}
 }
 ${lanes > 1 ? reduceLanes(shape, tile, index, names) : storeAlone(shape, tile, index)}
 }`;
@@ -180,12 +183,12 @@ function blockSums(
   shape: ProductShape,
   layout: BlockLayout,
   streams: readonly Stream[],
-  rows: number,
+  { rows, halves }: ProductTile,
 ): string {
   const loads = streams.map(({ part, column, name }) =>
     loadBlock(layout, `w${part}`, `w${part}`, `(n${column} + block)`, name),
   );
-  const halves = Array.from({ length: layout.scales }, (_, half) => {
+  const parts = Array.from({ length: layout.scales }, (_, half) => {
     const quads =
       layout.scales === 2 ? [0, 1, 2, 3].map((quad) => half * 4 + quad) : [0, 1, 2, 3, 4, 5, 6, 7];
     const perRow = (text: (row: number) => string) => times(rows, text);
@@ -199,7 +202,7 @@ function blockSums(
           needsSum ? perRow((row) => `sum${row}h${half} += dot(x${row}q${quad}, vec4<f32>(1.0));`) : '',
           ...streams.map(
             ({ name }) =>
-              `let ${name}q${quad} = ${quadOf(layout, name, quad)};\n${perRow(
+              `let ${name}q${quad} = ${quadOf(layout, name, quad, halves)};\n${perRow(
                 (row) => `${name}d${row}h${half} += dot(${name}q${quad}, x${row}q${quad});`,
               )}`,
           ),
@@ -215,14 +218,14 @@ function blockSums(
     ];
     return lines.join('\n');
   });
-  return [...loads, ...halves].join('\n');
+  return [...loads, ...parts].join('\n');
 }
 
 function blockSumsByLoop(
   shape: ProductShape,
   layout: BlockLayout,
   streams: readonly Stream[],
-  rows: number,
+  { rows }: ProductTile,
 ): string {
   const quads = 8 / layout.scales;
   const perRow = (text: (row: number) => string) => times(rows, text);

@@ -107,8 +107,31 @@ function loadScales(
   return lines;
 }
 
-/** Four codes of a loaded block as floats: `1 + code / 2^bits`, or levels of a table. */
-export function quadOf(layout: BlockLayout, prefix: string, quad: number): string {
+/** Codes of 4 bits that stand for themselves: E0M4. */
+export const isE0m4 = ({ planes, levels }: BlockLayout): boolean => planes.join() === 'nibble' && !levels;
+
+/**
+ * `fn lowCodes(word)` and `fn highCodes(word)`: the low or high four bits of a word's bytes as 1 + code / 16, two at a time
+ * by an AND and an OR. Bytes 0 and 2 lie in one half each, and so do bytes 1 and 3.
+ */
+export const e0m4Halves = [
+  ['lowCodes', '<< 6u', '>> 2u'],
+  ['highCodes', '<< 2u', '>> 6u'],
+]
+  .map(
+    ([name, even, odd]) => `fn ${name}(word: u32) -> vec4<f16> {
+  let even = bitcast<vec2<f16>>(((word ${even}) & 0x03c003c0u) | 0x3c003c00u);
+  let odd = bitcast<vec2<f16>>(((word ${odd}) & 0x03c003c0u) | 0x3c003c00u);
+  return vec4<f16>(even.x, odd.x, even.y, odd.y);
+}`,
+  )
+  .join('\n');
+
+/** Four codes of a loaded block as floats: `1 + code / 2^bits`, or levels of a table. `halves`: by `e0m4Halves`. */
+export function quadOf(layout: BlockLayout, prefix: string, quad: number, halves = false): string {
+  if (halves && isE0m4(layout)) {
+    return `vec4<f32>(${quad < 4 ? 'lowCodes' : 'highCodes'}(${wordName(prefix, 0, quad & 3)}))`;
+  }
   if (layout.levels) {
     const codes = [0, 1, 2, 3].map((t) => {
       let below = 0;
@@ -137,7 +160,7 @@ export function quadOf(layout: BlockLayout, prefix: string, quad: number): strin
   return `bitcast<vec4<f32>>(${parts.join(' | ')} | vec4<u32>(0x3f800000u))`;
 }
 
-/** `fn level_x(code)` for each layout with a table: four levels to a word, each plus 128. */
+/** `fn level_x(code)` for each layout with a table. */
 export function levelReader(layouts: readonly WeightLayout[]): string {
   const tables = new Map(
     layouts.flatMap((layout) =>
@@ -146,11 +169,7 @@ export function levelReader(layouts: readonly WeightLayout[]): string {
   );
   return [...tables]
     .map(([name, levels]) => {
-      const words = [0, 4, 8, 12].map((first) =>
-        levels
-          .slice(first, first + 4)
-          .reduce((word, level, byte) => word + (level + 128) * 2 ** (8 * byte), 0),
-      );
+      const words = levelWords(levels);
       return `fn ${name}(code: u32) -> f32 {
   let levels = vec4<u32>(${words.map((word) => `${word}u`).join(', ')});
   let low = select(levels.x, levels.y, (code & 4u) != 0u);
@@ -160,6 +179,12 @@ export function levelReader(layouts: readonly WeightLayout[]): string {
     })
     .join('\n');
 }
+
+/** Four levels to a word, each plus 128. */
+export const levelWords = (levels: readonly number[]): number[] =>
+  [0, 4, 8, 12].map((first) =>
+    levels.slice(first, first + 4).reduce((word, level, byte) => word + (level + 128) * 2 ** (8 * byte), 0),
+  );
 
 const levelName = ({ name }: BlockLayout): string => `level_${name.replaceAll('-', '_')}`;
 

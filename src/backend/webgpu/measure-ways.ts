@@ -1,0 +1,151 @@
+/** Times the ways to multiply on a device, once for each adapter; what is found is kept beside the verdicts on kernels. */
+import { NearfieldError } from '../../base/error.ts';
+import { formatByName } from '../../format.ts';
+import { placeParams } from './check/packed-part.ts';
+import { usage } from './device.ts';
+import { msPerRepeat } from './device-rates.ts';
+import type { Pipelines } from './pipelines.ts';
+import { type ChosenProduct, checkedTile, inLanes } from './product-choice.ts';
+import {
+  type ProductWays,
+  plainRows,
+  plainTiles,
+  type RowWay,
+  type TileWay,
+  tileWayNames,
+  tileWays,
+} from './product-ways.ts';
+import type { DeviceProfile } from './profile.ts';
+import type { ProductShape } from './shader/product.ts';
+import { blockValuesOf, layoutOf, partLayout } from './weight-layout.ts';
+
+/** The layout that most models come in. */
+const layout = layoutOf(formatByName('q4_0'));
+const shape: ProductShape = { layouts: [layout], gating: undefined, norm: false, residual: false };
+
+interface Trial {
+  readonly rows: number;
+  readonly inner: number;
+  readonly columns: number;
+  /** Weights that take turns: together more than what a device keeps near its processors. */
+  readonly weights: number;
+}
+
+interface Trials {
+  readonly chunk: Trial;
+  readonly oneRow: Trial;
+}
+
+const trials: Trials = {
+  chunk: { rows: 256, inner: 2048, columns: 2048, weights: 1 },
+  oneRow: { rows: 1, inner: 4096, columns: 8192, weights: 4 },
+};
+const trialsOfPrograms: Trials = {
+  chunk: { rows: 64, inner: 256, columns: 256, weights: 1 },
+  oneRow: { rows: 1, inner: 1024, columns: 256, weights: 1 },
+};
+const leastMs = 4;
+/** A way must be quicker than the plain one by so much, since timings vary. */
+const margin = 0.95;
+
+export async function measureWays(
+  device: GPUDevice,
+  profile: DeviceProfile,
+  pipelines: Pipelines,
+): Promise<ProductWays> {
+  const { chunk, oneRow } = profile.emulated ? trialsOfPrograms : trials;
+  const time = (trial: Trial, product: ChosenProduct) => timeProduct(device, pipelines, trial, product);
+  const tiles: Timed<TileWay>[] = [];
+  for (const way of tileWayNames) {
+    if (!tileWays[way].isOffered(profile) || !tileWays[way].takes(shape, profile)) continue;
+    tiles.push({ way, ms: await time(chunk, checkedTile(shape, way, profile)) });
+  }
+  const blocks = oneRow.inner / blockValuesOf(layout);
+  const rowTime = (way: RowWay) => time(oneRow, inLanes(shape, 1, blocks, way, profile.subgroupSize));
+  const rows: Timed<RowWay>[] = [];
+  for (const columns of [4, 2, 1]) {
+    const way = { columns, halves: false };
+    rows.push({ way, ms: await rowTime(way) });
+  }
+  if (profile.halves) {
+    const way = { columns: quickest(rows, plainRows)[0]?.columns ?? 4, halves: true };
+    rows.push({ way, ms: await rowTime(way) });
+  }
+  return { tiles: quickest(tiles, plainTiles), rows: quickest(rows, plainRows) };
+}
+
+interface Timed<Way> {
+  readonly way: Way;
+  /** Infinite where the device does not compute it, or wrongly. */
+  readonly ms: number;
+}
+
+/** The plain way is the first that was timed, and stands last. */
+export function quickest<Way>(timed: readonly Timed<Way>[], plain: readonly Way[]): readonly Way[] {
+  const [first] = timed;
+  if (!first) return plain;
+  const best = timed.reduce((a, b) => (b.ms < a.ms ? b : a));
+  return best.ms < margin * first.ms ? [best.way, ...plain] : plain;
+}
+
+async function timeProduct(
+  device: GPUDevice,
+  pipelines: Pipelines,
+  trial: Trial,
+  { kernel, rows: tileRows, columns: tileColumns }: ChosenProduct,
+): Promise<number> {
+  const compiled = pipelines.of(kernel);
+  try {
+    await compiled.ready;
+  } catch (error) {
+    if (error instanceof NearfieldError) return Number.POSITIVE_INFINITY;
+    throw error;
+  }
+  const { rows, inner, columns } = trial;
+  const { pipeline, layout: groupLayout } = compiled;
+  if (!pipeline) return Number.POSITIVE_INFINITY;
+  const place = partLayout(layout, columns, inner);
+  const groups = Math.ceil(columns / tileColumns);
+  const params: Readonly<Record<string, number>> = {
+    ...{ rows, k4: inner / 4, x: 0, epsilon: 0, residual: 0 },
+    ...{ w0n: columns, w0first: 0, w0end: groups, w0biased: 0, w0out: rows * inner, w0width: columns },
+    ...placeParams(place, 'w0'),
+  };
+  const buffers: GPUBuffer[] = [];
+  // Zeros: no time depends on what is multiplied.
+  const bufferOf = (size: number, flags: number): GPUBuffer => {
+    const buffer = device.createBuffer({ size, usage: flags | usage.copyTarget, label: 'trial' });
+    buffers.push(buffer);
+    return buffer;
+  };
+  try {
+    const words = Uint32Array.from(kernel.params, (name) => params[name] ?? 0);
+    const parameters = bufferOf(words.byteLength, usage.uniform);
+    device.queue.writeBuffer(parameters, 0, words);
+    const arena = bufferOf(rows * (inner + columns) * 4, usage.storage);
+    const bias = bufferOf(16, usage.storage);
+    const bindGroups = Array.from({ length: trial.weights }, () => {
+      const weight = bufferOf(place.byteLength, usage.storage);
+      const bound = [parameters, arena, weight, bias];
+      return device.createBindGroup({
+        layout: groupLayout,
+        entries: bound.map((buffer, binding) => ({ binding, resource: { buffer } })),
+      });
+    });
+    return await msPerRepeat(
+      device,
+      (encoder, repeats) => {
+        const pass = encoder.beginComputePass();
+        pass.setPipeline(pipeline);
+        for (let i = 0; i < repeats; i++) {
+          pass.setBindGroup(0, bindGroups[i % bindGroups.length] ?? null);
+          pass.dispatchWorkgroups(groups, 1, Math.ceil(rows / tileRows));
+        }
+        pass.end();
+      },
+      leastMs,
+    );
+  } finally {
+    for (const buffer of buffers) buffer.destroy();
+  }
+}
