@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { openWebgpuBackend, type WebgpuBackend } from '../../src/backend/webgpu/backend.ts';
 import { type DeviceOptions, openDevice } from '../../src/backend/webgpu/device.ts';
+import { quickest } from '../../src/backend/webgpu/measure-ways.ts';
 import { findSoftwareGpu } from '../fixture/software-gpu.ts';
-import { changeKernels } from '../fixture/watch-device.ts';
+import { temporaryFolder } from '../fixture/temporary-folder.ts';
+import { changeKernels, watchDevice } from '../fixture/watch-device.ts';
 import { type BackendMutant, expectNoticed } from './mutants/expect-noticed.ts';
 import { changeStep, flipMaskBit, scaleFileBlock, shiftPosition } from './mutants/mutate-backend.ts';
 import { opCases } from './op-cases.ts';
@@ -51,7 +53,7 @@ const devices = [
     needsHalves: true,
     isPart: true,
     options: { parallel: true, ways: { tiles: ['halves', 'floats'], rows: [{ columns: 1, halves: true }] } },
-    cases: /^(matmul (q4_0|q6_k) \[96|layers \{\})/,
+    cases: /^matmul (q4_0|q6_k) \[96/,
     cached: /^(?!)/,
   },
 ] as const satisfies readonly {
@@ -186,4 +188,33 @@ test('webgpu: where no kernel is right the step fails and says so', { skip: noDe
   } finally {
     await backend.close();
   }
+});
+
+test('webgpu: ways to multiply are timed once on an adapter, and the next device begins with them', {
+  skip: noDevice,
+}, async () => {
+  await using files = await temporaryFolder();
+  const facts = { folder: files.path('facts') };
+  const trials = async (): Promise<number> => {
+    using watch = watchDevice();
+    const backend = await openWebgpuBackend({ facts }, { parallel: true, measures: true });
+    await backend.close();
+    return watch.dispatches;
+  };
+  assert.ok((await trials()) > 10);
+  assert.equal(await trials(), 0);
+});
+
+test('the quickest way stands before the plain one, which is kept where little is gained', () => {
+  const plain = ['plain'];
+  const timed = (plainMs: number, otherMs: number) => [
+    { way: 'plain', ms: plainMs },
+    { way: 'other', ms: otherMs },
+  ];
+  assert.deepEqual(quickest(timed(10, 5), plain), ['other', 'plain']);
+  assert.deepEqual(quickest(timed(10, 9.9), plain), plain);
+  assert.deepEqual(quickest(timed(5, 10), plain), plain);
+  // One that a device does not compute.
+  assert.deepEqual(quickest(timed(10, Number.POSITIVE_INFINITY), plain), plain);
+  assert.deepEqual(quickest(timed(Number.POSITIVE_INFINITY, 10), plain), ['other', 'plain']);
 });

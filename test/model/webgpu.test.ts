@@ -181,7 +181,7 @@ test('a refused kernel has another stand in, and both are known to the next engi
   assert.deepEqual(right.remarks, []);
   assert.ok(right.checks > 10, `${right.checks} checks`);
   {
-    const isWrong = (label: string) => label === 'product e0m8 residual 1,1,1,false,1';
+    const isWrong = (label: string) => label === 'product e0m8 residual 1,1,1,false,1,false';
     using _ = changeKernels((code, label) =>
       isWrong(label) ? code.replaceAll('dot(', '1.01 * dot(') : code,
     );

@@ -29,7 +29,7 @@ import { GpuMemory } from './gpu-memory.ts';
 import { KernelVerdicts } from './kernel-verdicts.ts';
 import { measureWays } from './measure-ways.ts';
 import { Pipelines } from './pipelines.ts';
-import { tileWays } from './product-ways.ts';
+import { remarksOn, tileWays } from './product-ways.ts';
 import { compileAhead, GpuDraw, type ProgramParts, SegmentProgram } from './program.ts';
 import { type DevicePace, Submitter } from './submitter.ts';
 import { GpuWeight } from './weight.ts';
@@ -244,8 +244,11 @@ export class WebgpuBackend implements Backend {
   }
 
   remarks(): readonly string[] {
-    const { wrongKernels } = this.#opened.profile;
-    return [...wrongKernels].map(([key, problem]) => `kernel ${key} is not used on this GPU: ${problem}`);
+    const { wrongKernels, ...profile } = this.#opened.profile;
+    return [
+      ...remarksOn(profile),
+      ...[...wrongKernels].map(([key, problem]) => `kernel ${key} is not used on this GPU: ${problem}`),
+    ];
   }
 
   measureRates(): Promise<MachineRates> {

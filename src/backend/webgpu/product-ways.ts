@@ -21,6 +21,8 @@ export interface RowWay {
 }
 
 interface Tiles {
+  /** What is multiplied, for a report. */
+  readonly unit: string;
   /** What the device must have. */
   isOffered(profile: DeviceProfile): boolean;
   /** What the kernel can multiply. */
@@ -38,6 +40,7 @@ const ofBlocks = ({ layouts }: ProductShape): boolean => layouts.every(({ kind }
 export const tileWays: Readonly<Record<TileWay, Tiles>> = {
   /** Everywhere, everything. */
   floats: {
+    unit: 'floats',
     isOffered: () => true,
     takes: () => true,
     kernel: tiledProductKernel,
@@ -45,6 +48,7 @@ export const tileWays: Readonly<Record<TileWay, Tiles>> = {
   },
   /** Inputs are rounded to 2^-12, and so are sums of eight products of up to eight times one: 8 · 8 · 2^-12 for 32 terms. */
   halves: {
+    unit: 'halves',
     isOffered: ({ halves }) => halves,
     takes: ofBlocks,
     kernel: halvesProductKernel,
@@ -52,12 +56,14 @@ export const tileWays: Readonly<Record<TileWay, Tiles>> = {
   },
   /** Inputs become bytes, as those of the CPU do. */
   packed: {
+    unit: 'bytes',
     isOffered: ({ packedDots }) => packedDots,
     takes: ofBlocks,
     kernel: packedProductKernel,
     ...{ operand: 1.01 / 254, weight: 0, precision: { inBytes: true } },
   },
   matrices: {
+    unit: 'units for matrices',
     isOffered: ({ matrixUnit }) => matrixUnit !== undefined,
     takes: (shape, { matrixUnit: unit, workgroupBytes }) =>
       unit !== undefined &&
@@ -81,7 +87,8 @@ export interface ProductWays {
 
 /** What is used until something is measured. */
 export const plainTiles: readonly TileWay[] = ['floats'];
-export const plainRows: readonly RowWay[] = [{ columns: 4, halves: false }];
+const plainColumns = 4;
+export const plainRows: readonly RowWay[] = [{ columns: plainColumns, halves: false }];
 
 /** How far a device that multiplies in any of these ways rounds. */
 export function roundingOf(ways: readonly TileWay[]): { readonly operand: number; readonly weight: number } {
@@ -89,6 +96,21 @@ export function roundingOf(ways: readonly TileWay[]): { readonly operand: number
     operand: Math.max(...ways.map((way) => tileWays[way].operand)),
     weight: Math.max(...ways.map((way) => tileWays[way].weight)),
   };
+}
+
+/** What was found to be quicker than the plain ways. */
+export function remarksOn({
+  tileWays: [tiles],
+  rowWays: [row],
+}: Pick<DeviceProfile, 'tileWays' | 'rowWays'>): string[] {
+  const remarks: string[] = [];
+  if (tiles && tiles !== 'floats')
+    remarks.push(`many rows are multiplied in ${tileWays[tiles].unit}, the quickest here`);
+  if (row && (row.columns !== plainColumns || row.halves)) {
+    const unit = row.halves ? ', codes as halves' : '';
+    remarks.push(`one row is multiplied by ${row.columns} columns a thread${unit}, the quickest here`);
+  }
+  return remarks;
 }
 
 /** Whether these are ways that were once measured, and not what an older or a damaged file has. */

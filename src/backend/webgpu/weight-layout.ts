@@ -10,7 +10,8 @@
  *   factors      one float32 per row, a power of two, by which all scales and biases of the row are divided
  *
  * A value is factor · (scale · (code − zero) + bias), or factor · scale · levels[code]. The codes of `E0M4` and its kin
- * become 1 + code / 2^bits by an AND and an OR into the mantissa of a float; what is added to code leaves the inner loop.
+ * become 1 + code / 2^bits by an AND and an OR into the mantissa of a float, or two at a time of halves; what is added to
+ * code leaves the inner loop.
  * Float matrices are rows of 32-bit or 16-bit floats in blocks of four.
  */
 import { known, NearfieldError } from '../../base/error.ts';
