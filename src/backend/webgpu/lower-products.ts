@@ -7,6 +7,7 @@ import { plainProductCheck } from './check/row-checks.ts';
 import {
   arena,
   type Bound,
+  fewRows,
   type LaunchList,
   type NodeOf,
   nodeOf,
@@ -18,7 +19,7 @@ import {
 import { type ChosenProduct, lanesFor, productsFor } from './product-choice.ts';
 import { expertProductKernel } from './shader/experts.ts';
 import { floatBits, withCheck } from './shader/kernel.ts';
-import { type ProductShape, shapeKey } from './shader/product.ts';
+import { orderOf, type ProductShape, shapeKey } from './shader/product.ts';
 import { plainProductKernel } from './shader/rows.ts';
 import { blockValuesOf, type WeightPart } from './weight-layout.ts';
 
@@ -176,7 +177,7 @@ export class ProductLowering {
         [`${name}width`]: this.#list.size(output, 1),
       });
     });
-    const [x, y] = this.#list.spread(groups);
+    const tiles = Math.ceil(rows / chosen.rows);
     this.#list.launch(
       chosen.kernel,
       [
@@ -189,11 +190,12 @@ export class ProductLowering {
       ],
       {
         ...words,
+        ...orderOf(tiles, groups, rows <= fewRows),
         ...{ rows, k4: columns / 4, x: this.#list.place(kernel.inputs, input) / 4 },
         epsilon: norm ? floatBits(norm.operation.epsilon) : 0,
         residual: residual ? this.#list.place(kernel.inputs, residual) + part.firstRow : 0,
       },
-      [x, y, Math.ceil(rows / chosen.rows)],
+      this.#list.spread(groups * tiles),
       rows * columns * pieces.reduce((sum, piece) => sum + piece.part.rows, 0),
     );
   }

@@ -16,7 +16,7 @@ import {
   tileWays,
 } from './product-ways.ts';
 import type { DeviceProfile } from './profile.ts';
-import type { ProductShape } from './shader/product.ts';
+import { orderOf, type ProductShape } from './shader/product.ts';
 import { blockValuesOf, layoutOf, partLayout } from './weight-layout.ts';
 
 /** The layout that most models come in. */
@@ -106,8 +106,10 @@ async function timeProduct(
   if (!pipeline) return Number.POSITIVE_INFINITY;
   const place = partLayout(layout, columns, inner);
   const groups = Math.ceil(columns / tileColumns);
+  const tiles = Math.ceil(rows / tileRows);
   const params: Readonly<Record<string, number>> = {
     ...{ rows, k4: inner / 4, x: 0, epsilon: 0, residual: 0 },
+    ...orderOf(tiles, groups, false),
     ...{ w0n: columns, w0first: 0, w0end: groups, w0biased: 0, w0out: rows * inner, w0width: columns },
     ...placeParams(place, 'w0'),
   };
@@ -139,7 +141,7 @@ async function timeProduct(
         pass.setPipeline(pipeline);
         for (let i = 0; i < repeats; i++) {
           pass.setBindGroup(0, bindGroups[i % bindGroups.length] ?? null);
-          pass.dispatchWorkgroups(groups, 1, Math.ceil(rows / tileRows));
+          pass.dispatchWorkgroups(groups * tiles);
         }
         pass.end();
       },

@@ -1,7 +1,7 @@
 /** Which kernels multiply by a weight on a device, the best first. */
 import { type ProductCase, productCheck } from './check/product-check.ts';
 import { fewRows } from './launch-list.ts';
-import { type RowWay, type TileWay, tileWays } from './product-ways.ts';
+import { plainRow, type RowWay, type TileWay, tileWays } from './product-ways.ts';
 import type { DeviceProfile } from './profile.ts';
 import { type KernelText, withCheck } from './shader/kernel.ts';
 import { columnsPerGroup, type ProductShape, type ProductTile, productKernel } from './shader/product.ts';
@@ -66,17 +66,23 @@ function rowTiles(
   return profile.rowWays.flatMap((way) => joins.map((joined) => inLanes(shape, rows, blocks, way, joined)));
 }
 
+/** Rows of a tile with so many rows, and columns of a thread beside them: all sums stay in registers. */
+const rowTile = (rows: number, columns: number): { readonly rows: number; readonly columns: number } => {
+  if (rows === 1) return { rows, columns };
+  return rows <= 4 ? { rows: 4, columns: 4 } : { rows: 8, columns: 2 };
+};
+
 export function inLanes(
   shape: ProductShape,
   rows: number,
   blocks: number,
-  { columns, halves }: RowWay = { columns: 4, halves: false },
+  { columns, halves }: RowWay = plainRow,
   subgroupSize = 1,
 ): ChosenProduct {
   const lanes = lanesFor(blocks);
   const joined = Math.min(lanes, subgroupSize);
   const tile: ProductTile = {
-    ...{ rows: rows === 1 ? 1 : 4, columns, lanes, unrolled: true, joined },
+    ...{ ...rowTile(rows, columns), lanes, unrolled: true, joined },
     halves: halves && shape.layouts.some((layout) => layout.kind === 'block' && isE0m4(layout)),
   };
   return checked(shape, productKernel(shape, tile), tile.rows, columnsPerGroup(tile));

@@ -87,8 +87,8 @@ export interface ProductWays {
 
 /** What is used until something is measured. */
 export const plainTiles: readonly TileWay[] = ['floats'];
-const plainColumns = 4;
-export const plainRows: readonly RowWay[] = [{ columns: plainColumns, halves: false }];
+export const plainRow: RowWay = { columns: 4, halves: false };
+export const plainRows: readonly RowWay[] = [plainRow];
 
 /** How far a device that multiplies in any of these ways rounds. */
 export function roundingOf(ways: readonly TileWay[]): { readonly operand: number; readonly weight: number } {
@@ -106,7 +106,7 @@ export function remarksOn({
   const remarks: string[] = [];
   if (tiles && tiles !== 'floats')
     remarks.push(`many rows are multiplied in ${tileWays[tiles].unit}, the quickest here`);
-  if (row && (row.columns !== plainColumns || row.halves)) {
+  if (row && (row.columns !== plainRow.columns || row.halves)) {
     const unit = row.halves ? ', codes as halves' : '';
     remarks.push(`one row is multiplied by ${row.columns} columns a thread${unit}, the quickest here`);
   }

@@ -5,7 +5,7 @@
 import { known } from '../../../base/error.ts';
 import type { Gating } from '../../../graph.ts';
 import { floatBits, type KernelCheck } from '../shader/kernel.ts';
-import type { ProductShape } from '../shader/product.ts';
+import { orderOf, type ProductShape } from '../shader/product.ts';
 import { noise } from './noise.ts';
 import { type PackedPart, packedPart, placeParams } from './packed-part.ts';
 import { referenceResult, rowsOf } from './reference-result.ts';
@@ -57,6 +57,8 @@ export function productCheck(shape: ProductShape, tile: ProductCase): KernelChec
       ...{ [`w${index}biased`]: 1, [`w${index}out`]: outAt(index), [`w${index}width`]: columns },
     });
   });
+  const tiles = Math.ceil(rows / tile.rows);
+  Object.assign(params, orderOf(tiles, groups, true));
   const expected = new Float64Array(results * rows * columns);
   const bounds = new Float64Array(expected.length);
   for (let row = 0; row < rows; row++) {
@@ -92,7 +94,7 @@ export function productCheck(shape: ProductShape, tile: ProductCase): KernelChec
       ...(shape.norm ? [gain] : []),
     ],
     params,
-    groups: [groups, 1, Math.ceil(rows / tile.rows)],
+    groups: [groups * tiles, 1, 1],
     results: [{ binding: 0, first: outAt(0), count: expected.length }],
     expected,
     bounds,

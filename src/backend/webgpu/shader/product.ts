@@ -6,6 +6,7 @@
  * its columns alone, which is what adapters that are programs are quick at.
  */
 
+import { known } from '../../../base/error.ts';
 import type { Gating } from '../../../graph.ts';
 import { type BlockLayout, blockValuesOf, codeBits, type WeightLayout } from '../weight-layout.ts';
 import { gatingKey, gatingText } from './activation.ts';
@@ -89,6 +90,23 @@ export interface ProductText extends Pick<KernelText, 'needs'> {
   tileFunction(part: number): string;
 }
 
+/** Parameters that say which tile of rows a workgroup has, and which group of columns. */
+const productOrder = ['tiles', 'tileStride', 'groupStride'] as const;
+
+/**
+ * Columns after columns where rows are many: what they share is the input. Where they are few, tiles of rows side by side,
+ * so that a weight is read from memory once.
+ */
+export function orderOf(
+  tiles: number,
+  groups: number,
+  areFew: boolean,
+): Readonly<Record<(typeof productOrder)[number], number>> {
+  return areFew
+    ? { tiles, tileStride: 1, groupStride: tiles }
+    : { tiles, tileStride: groups, groupStride: 1 };
+}
+
 /** What all kernels of products have in common: what they bind, and which part of the weights a workgroup has. */
 export function productText(shape: ProductShape, text: ProductText): KernelText {
   const { layouts, gating } = shape;
@@ -98,13 +116,16 @@ export function productText(shape: ProductShape, text: ProductText): KernelText 
   const parts = gating ? [0] : layouts.map((_, index) => index);
   const calls = parts.map((index) => {
     const first = index === 0 ? 'group' : `group - p.w${index - 1}end`;
-    return `if (group < p.w${index}end) { product${index}(${first}, wid.z, lid); return; }`;
+    return `if (group < p.w${index}end) { product${index}(${first}, tile, lid); return; }`;
   });
   return {
     key: text.key,
     ...(text.needs ? { needs: text.needs } : {}),
     bindings: [arena, ...weights, ...biases, ...norm],
-    params: ['rows', 'k4', 'x', 'epsilon', 'residual', ...layouts.flatMap((_, index) => partParams(index))],
+    params: [
+      ...['rows', 'k4', 'x', 'epsilon', 'residual', ...productOrder],
+      ...layouts.flatMap((_, index) => partParams(index)),
+    ],
     body: [
       ...weights.map(({ name }) => wordReader(name)),
       layouts.some(({ name }) => name === 'f16') ? exactHalves : '',
@@ -115,7 +136,15 @@ export function productText(shape: ProductShape, text: ProductText): KernelText 
       text.declarations,
       gating ? gatingText(gating) : '',
       ...parts.map((index) => text.tileFunction(index)),
-      entry(`let group = wid.y * groups.x + wid.x;\n${calls.join('\n')}`, text.workgroup),
+      entry(
+        `let number = wid.y * groups.x + wid.x;
+  let groupCount = p.w${known(parts.at(-1), 'part')}end;
+  if (number >= groupCount * p.tiles) { return; }
+  let tile = number / p.tileStride % p.tiles;
+  let group = number / p.groupStride % groupCount;
+${calls.join('\n')}`,
+        text.workgroup,
+      ),
     ].join('\n'),
   };
 }
