@@ -109,7 +109,7 @@ export function capabilityOf(profile: DeviceProfile): Capability {
     // A piece of the file and what it is packed to.
     packingBytes: ({ format, shape }) => {
       const values = shape.reduce<number>((product, size) => product * Number(size), 1);
-      return 2 * Math.min(pieceBytes, (values / format.blockValues) * format.blockBytes);
+      return 3 * Math.min(pieceBytes, (values / format.blockValues) * format.blockBytes);
     },
     addressableBytes: Number.POSITIVE_INFINITY,
     emulated,

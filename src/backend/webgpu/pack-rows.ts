@@ -3,7 +3,7 @@
 import { known } from '../../base/error.ts';
 import { bfloatFromFloat, halfFromFloat } from '../../base/half.ts';
 import { decodeRow, type NumberFormat } from '../../format.ts';
-import { blockTakers, type TakenBlock, takerByLevels } from './unpack-blocks.ts';
+import { blockReaders, readerByLevels, type TakenBlock } from './unpack-blocks.ts';
 import {
   type BlockLayout,
   type Plane,
@@ -68,6 +68,17 @@ const storePlane: Readonly<
   },
 };
 
+function copyFlipped(
+  source: Uint8Array,
+  from: number,
+  target: Uint8Array,
+  to: number,
+  byteLength: number,
+  flipped: number,
+): void {
+  for (let index = 0; index < byteLength; index++) target[to + index] = (source[from + index] ?? 0) ^ flipped;
+}
+
 function packBlocks(
   layout: BlockLayout,
   part: WeightPart,
@@ -77,10 +88,13 @@ function packBlocks(
   firstRow: number,
   rowCount: number,
 ): PackedPiece[] {
-  const take = blockTakers.get(format.name) ?? takerByLevels(format, layout.levels ?? []);
+  const reader = blockReaders.get(format.name) ?? readerByLevels(format, layout.levels ?? []);
   const blocks = columns / 32;
   const partsOfBlock = format.blockValues / 32;
-  const planes = layout.planes.map((plane) => new Uint8Array(rowCount * blocks * planeBits[plane] * 4));
+  const planes = layout.planes.map((plane) => {
+    const bits = planeBits[plane];
+    return { bits, bytes: new Uint8Array(rowCount * blocks * bits * 4), store: storePlane[plane] };
+  });
   const perBlock = scaleCount(layout);
   // Whole words, also after an odd number of the part's last rows.
   const scales = new Uint16Array(Math.ceil((rowCount * blocks * perBlock) / 2) * 2);
@@ -94,14 +108,19 @@ function packBlocks(
   let at = 0;
   for (let row = 0; row < rowCount; row++) {
     for (let block = 0; block < blocks; block++) {
-      take(source, at, block % partsOfBlock, taken);
-      if (block % partsOfBlock === partsOfBlock - 1) at += format.blockBytes;
+      const part = block % partsOfBlock;
+      reader.scales(source, at, part, taken);
+      reader.codes?.(source, at, part, taken.codes);
       let shift = 0;
-      layout.planes.forEach((plane, index) => {
-        const bytes = known(planes[index], 'plane');
-        storePlane[plane](taken.codes, shift, bytes, (row * blocks + block) * planeBits[plane] * 4);
-        shift += planeBits[plane];
-      });
+      for (let index = 0; index < planes.length; index++) {
+        const { bits, bytes, store } = known(planes[index], 'plane');
+        const to = (row * blocks + block) * bits * 4;
+        const from = reader.planes?.[index];
+        if (from === undefined) store(taken.codes, shift, bytes, to);
+        else copyFlipped(source, at + from + part * bits * 4, bytes, to, bits * 4, reader.flipped ?? 0);
+        shift += bits;
+      }
+      if (part === partsOfBlock - 1) at += format.blockBytes;
       for (let half = 0; half < layout.scales; half++) {
         rowScales[block * perBlock + half] = taken.scales[half] ?? 0;
         if (layout.bias) rowScales[block * perBlock + layout.scales + half] = taken.biases[half] ?? 0;
@@ -113,7 +132,7 @@ function packBlocks(
   return [
     ...layout.planes.map((plane, index) => ({
       offset: part.offset + known(part.planes[index], 'plane') + rowsBefore(blocks * planeBits[plane] * 4),
-      bytes: known(planes[index], 'plane'),
+      bytes: known(planes[index], 'plane').bytes,
     })),
     {
       offset: part.offset + part.scales + rowsBefore(blocks * perBlock * 2),

@@ -11,28 +11,31 @@ export interface TakenBlock {
 }
 
 /** `part` counts the 32 values within a block of the file that begins at `at`. */
-export type TakeBlock = (source: Uint8Array, at: number, part: number, into: TakenBlock) => void;
+type Take<Into> = (source: Uint8Array, at: number, part: number, into: Into) => void;
+
+interface BlockReader {
+  readonly scales: Take<TakenBlock>;
+  /** Bytes of a block at which the layout's planes lie as they are, those of each part behind those of the one before. */
+  readonly planes?: readonly number[];
+  /** Bits of such bytes that the layout has the other way round. */
+  readonly flipped?: number;
+  /** Where planes do not lie so. */
+  readonly codes?: Take<Uint8Array>;
+}
 
 const byteAt = (source: Uint8Array, at: number): number => source[at] ?? 0;
 
-/** Byte j has code j low and code 16 + j high. */
-function takeNibbles(source: Uint8Array, at: number, codes: Uint8Array): void {
-  for (let j = 0; j < 16; j++) {
-    const pair = byteAt(source, at + j);
-    codes[j] = pair & 15;
-    codes[16 + j] = pair >> 4;
-  }
-}
+const halfScale: Take<TakenBlock> = (source, at, _, into) => {
+  into.scales[0] = readHalf(source, at);
+};
 
-/** Bit j of 32 is the fifth bit of code j. */
-function takeFifthBits(source: Uint8Array, at: number, codes: Uint8Array): void {
-  for (let j = 0; j < 32; j++) {
-    codes[j] = (codes[j] ?? 0) | (((byteAt(source, at + (j >> 3)) >> (j & 7)) & 1) << 4);
-  }
-}
+const halfScaleAndBias: Take<TakenBlock> = (source, at, _, into) => {
+  into.scales[0] = readHalf(source, at);
+  into.biases[0] = readHalf(source, at + 2);
+};
 
 /** The six-bit scales and minimums of Q4_K and Q5_K (`format/six-bit-scales.ts`), times d and −dmin. */
-function takeSixBitScales(source: Uint8Array, at: number, subBlock: number, into: TakenBlock): void {
+const sixBitScales: Take<TakenBlock> = (source, at, subBlock, into) => {
   const low = subBlock & 3;
   const first = byteAt(source, at + 4 + low);
   const second = byteAt(source, at + 8 + low);
@@ -42,146 +45,160 @@ function takeSixBitScales(source: Uint8Array, at: number, subBlock: number, into
   const minimum = isLow ? second & 63 : (shared >> 4) | ((second >> 6) << 4);
   into.scales[0] = readHalf(source, at) * scale;
   into.biases[0] = -readHalf(source, at + 2) * minimum;
-}
-
-const q4_0: TakeBlock = (source, at, _, into) => {
-  into.scales[0] = readHalf(source, at);
-  takeNibbles(source, at + 2, into.codes);
 };
 
-const q4_1: TakeBlock = (source, at, _, into) => {
-  into.scales[0] = readHalf(source, at);
-  into.biases[0] = readHalf(source, at + 2);
-  takeNibbles(source, at + 4, into.codes);
-};
+const q4_0: BlockReader = { scales: halfScale, planes: [2] };
+const q4_1: BlockReader = { scales: halfScaleAndBias, planes: [4] };
+const q5_0: BlockReader = { scales: halfScale, planes: [6, 2] };
+const q5_1: BlockReader = { scales: halfScaleAndBias, planes: [8, 4] };
+const q8_0: BlockReader = { scales: halfScale, planes: [2], flipped: 128 };
 
-const q5_0: TakeBlock = (source, at, _, into) => {
-  into.scales[0] = readHalf(source, at);
-  takeNibbles(source, at + 6, into.codes);
-  takeFifthBits(source, at + 2, into.codes);
-};
-
-const q5_1: TakeBlock = (source, at, _, into) => {
-  into.scales[0] = readHalf(source, at);
-  into.biases[0] = readHalf(source, at + 2);
-  takeNibbles(source, at + 8, into.codes);
-  takeFifthBits(source, at + 4, into.codes);
-};
-
-const q8_0: TakeBlock = (source, at, _, into) => {
-  into.scales[0] = readHalf(source, at);
-  for (let j = 0; j < 32; j++) into.codes[j] = byteAt(source, at + 2 + j) ^ 128;
-};
-
-const q2_k: TakeBlock = (source, at, part, into) => {
-  const [d, dmin] = [readHalf(source, at + 80), readHalf(source, at + 82)];
-  for (let half = 0; half < 2; half++) {
-    const subBlock = 2 * part + half;
-    const factors = byteAt(source, at + subBlock);
-    into.scales[half] = d * (factors & 15);
-    into.biases[half] = -dmin * (factors >> 4);
-    const codes = at + 16 + (subBlock >> 3) * 32 + half * 16;
-    for (let l = 0; l < 16; l++) {
-      into.codes[half * 16 + l] = (byteAt(source, codes + l) >> (subBlock & 6)) & 3;
+const q2_k: BlockReader = {
+  scales(source, at, part, into) {
+    const [d, dmin] = [readHalf(source, at + 80), readHalf(source, at + 82)];
+    for (let half = 0; half < 2; half++) {
+      const factors = byteAt(source, at + 2 * part + half);
+      into.scales[half] = d * (factors & 15);
+      into.biases[half] = -dmin * (factors >> 4);
     }
-  }
+  },
+  codes(source, at, part, codes) {
+    const from = at + 16 + (part >> 2) * 32;
+    const shift = (2 * part) & 6;
+    for (let l = 0; l < 32; l++) codes[l] = (byteAt(source, from + l) >> shift) & 3;
+  },
 };
 
-const q3_k: TakeBlock = (source, at, part, into) => {
-  const d = readHalf(source, at + 108);
-  for (let half = 0; half < 2; half++) {
-    const subBlock = 2 * part + half;
-    const low = (byteAt(source, at + 96 + (subBlock & 7)) >> ((subBlock >> 3) * 4)) & 15;
-    const top = (byteAt(source, at + 104 + (subBlock & 3)) >> ((subBlock >> 2) * 2)) & 3;
-    into.scales[half] = d * ((low | (top << 4)) - 32);
-    const codes = at + 32 + (subBlock >> 3) * 32 + half * 16;
-    const topBits = at + half * 16;
-    for (let l = 0; l < 16; l++) {
-      const highest = (byteAt(source, topBits + l) >> (subBlock >> 1)) & 1;
-      into.codes[half * 16 + l] = ((byteAt(source, codes + l) >> (subBlock & 6)) & 3) | (highest << 2);
+const q3_k: BlockReader = {
+  scales(source, at, part, into) {
+    const d = readHalf(source, at + 108);
+    for (let half = 0; half < 2; half++) {
+      const subBlock = 2 * part + half;
+      const low = (byteAt(source, at + 96 + (subBlock & 7)) >> ((subBlock >> 3) * 4)) & 15;
+      const top = (byteAt(source, at + 104 + (subBlock & 3)) >> ((subBlock >> 2) * 2)) & 3;
+      into.scales[half] = d * ((low | (top << 4)) - 32);
     }
-  }
+  },
+  codes(source, at, part, codes) {
+    const from = at + 32 + (part >> 2) * 32;
+    const shift = (2 * part) & 6;
+    for (let l = 0; l < 32; l++) {
+      const highest = (byteAt(source, at + l) >> part) & 1;
+      codes[l] = ((byteAt(source, from + l) >> shift) & 3) | (highest << 2);
+    }
+  },
 };
 
-const q4_k: TakeBlock = (source, at, part, into) => {
-  takeSixBitScales(source, at, part, into);
-  const codes = at + 16 + (part >> 1) * 32;
-  const shift = (part & 1) * 4;
-  for (let l = 0; l < 32; l++) into.codes[l] = (byteAt(source, codes + l) >> shift) & 15;
+const q4_k: BlockReader = {
+  scales: sixBitScales,
+  codes(source, at, part, codes) {
+    const from = at + 16 + (part >> 1) * 32;
+    const shift = (part & 1) * 4;
+    for (let l = 0; l < 32; l++) codes[l] = (byteAt(source, from + l) >> shift) & 15;
+  },
 };
 
-const q5_k: TakeBlock = (source, at, part, into) => {
-  takeSixBitScales(source, at, part, into);
-  const codes = at + 48 + (part >> 1) * 32;
-  const shift = (part & 1) * 4;
-  for (let l = 0; l < 32; l++) {
-    const top = (byteAt(source, at + 16 + l) >> part) & 1;
-    into.codes[l] = ((byteAt(source, codes + l) >> shift) & 15) | (top << 4);
-  }
+const q5_k: BlockReader = {
+  scales: sixBitScales,
+  codes(source, at, part, codes) {
+    const from = at + 48 + (part >> 1) * 32;
+    const shift = (part & 1) * 4;
+    for (let l = 0; l < 32; l++) {
+      const top = (byteAt(source, at + 16 + l) >> part) & 1;
+      codes[l] = ((byteAt(source, from + l) >> shift) & 15) | (top << 4);
+    }
+  },
 };
 
-const q6_k: TakeBlock = (source, at, part, into) => {
-  const d = readHalf(source, at + 208);
-  const low = at + (part >> 2) * 64 + (part & 1) * 32;
-  const top = at + 128 + (part >> 2) * 32;
-  for (let half = 0; half < 2; half++) {
-    into.scales[half] = d * ((byteAt(source, at + 192 + 2 * part + half) << 24) >> 24);
-  }
-  for (let l = 0; l < 32; l++) {
-    const lowBits = (byteAt(source, low + l) >> ((part & 2) * 2)) & 15;
-    const topBits = (byteAt(source, top + l) >> ((part & 3) * 2)) & 3;
-    into.codes[l] = lowBits | (topBits << 4);
-  }
+const q6_k: BlockReader = {
+  scales(source, at, part, into) {
+    const d = readHalf(source, at + 208);
+    for (let half = 0; half < 2; half++) {
+      into.scales[half] = d * ((byteAt(source, at + 192 + 2 * part + half) << 24) >> 24);
+    }
+  },
+  codes(source, at, part, codes) {
+    const low = at + (part >> 2) * 64 + (part & 1) * 32;
+    const top = at + 128 + (part >> 2) * 32;
+    const [lowShift, topShift] = [(part & 2) * 2, (part & 3) * 2];
+    for (let l = 0; l < 32; l++) {
+      const topBits = (byteAt(source, top + l) >> topShift) & 3;
+      codes[l] = ((byteAt(source, low + l) >> lowShift) & 15) | (topBits << 4);
+    }
+  },
 };
 
-const iq4_xs: TakeBlock = (source, at, part, into) => {
-  const topScales = byteAt(source, at + 2) | (byteAt(source, at + 3) << 8);
-  const low = (byteAt(source, at + 4 + (part >> 1)) >> ((part & 1) * 4)) & 15;
-  into.scales[0] = readHalf(source, at) * ((low | (((topScales >> (2 * part)) & 3) << 4)) - 32);
-  takeNibbles(source, at + 8 + part * 16, into.codes);
+const iq4_xs: BlockReader = {
+  scales(source, at, part, into) {
+    const topScales = byteAt(source, at + 2) | (byteAt(source, at + 3) << 8);
+    const low = (byteAt(source, at + 4 + (part >> 1)) >> ((part & 1) * 4)) & 15;
+    into.scales[0] = readHalf(source, at) * ((low | (((topScales >> (2 * part)) & 3) << 4)) - 32);
+  },
+  planes: [8],
 };
 
-const mxfp4: TakeBlock = (source, at, _, into) => {
-  into.scales[0] = 2 ** (byteAt(source, at) - 128);
-  takeNibbles(source, at + 1, into.codes);
+const mxfp4: BlockReader = {
+  scales(source, at, _, into) {
+    into.scales[0] = 2 ** (byteAt(source, at) - 128);
+  },
+  planes: [1],
 };
 
 /** A group of 32, 64 or 128 has one scale and bias: scale · (1 + code / 16) + bias. */
-const e0m4: TakeBlock = (source, at, part, into) => {
-  const scale = readHalf(source, at);
-  into.scales[0] = scale / 16;
-  into.biases[0] = scale + readHalf(source, at + 2);
-  takeNibbles(source, at + 4 + part * 16, into.codes);
+const e0m4: BlockReader = {
+  scales(source, at, _, into) {
+    const scale = readHalf(source, at);
+    into.scales[0] = scale / 16;
+    into.biases[0] = scale + readHalf(source, at + 2);
+  },
+  planes: [4],
 };
 
 /**
- * For formats whose values are few levels times a scale: finds scale and codes of each 16 values in what the format
+ * For formats whose values are few whole levels times a scale: finds scale and codes of each 16 values in what the format
  * decodes. Any level may be that of the largest value; the first that makes levels of all the others is as good as the
  * file's own.
  */
-export function takerByLevels(format: NumberFormat, levels: readonly number[]): TakeBlock {
+export function readerByLevels(format: NumberFormat, levels: readonly number[]): BlockReader {
   const values = new Float64Array(format.blockValues);
   const candidates = levels.filter((level) => level !== 0).sort((a, b) => Math.abs(b) - Math.abs(a));
-  const codeOf = (value: number): number => levels.findIndex((level) => Math.abs(level - value) < 1e-3);
-  return (source, at, part, into) => {
+  const zeroCode = Math.max(0, levels.indexOf(0));
+  const codeOf = new Int8Array(256).fill(-1);
+  levels.forEach((level, code) => {
+    if (codeOf[level + 128] === -1) codeOf[level + 128] = code;
+  });
+  /** False where the values are not levels times `scale`. */
+  const takeCodes = (from: number, scale: number, codes: Uint8Array, to: number): boolean => {
+    for (let index = 0; index < 16; index++) {
+      const steps = (values[from + index] ?? 0) / scale;
+      const level = Math.round(steps);
+      const code = codeOf[level + 128] ?? -1;
+      if (code < 0 || Math.abs(steps - level) > 1e-3) return false;
+      codes[to + index] = code;
+    }
+    return true;
+  };
+  const scales: Take<TakenBlock> = (source, at, part, into) => {
     if (part === 0) format.decode(source, at, values, 0, 1);
     for (let half = 0; half < 2; half++) {
-      const group = values.subarray(part * 32 + half * 16, part * 32 + half * 16 + 16);
-      const largest = group.reduce((most, value) => (Math.abs(value) > Math.abs(most) ? value : most), 0);
-      const level = candidates.find((one) => group.every((value) => codeOf((value / largest) * one) >= 0));
+      const from = part * 32 + half * 16;
+      let largest = 0;
+      for (let index = from; index < from + 16; index++) {
+        const value = values[index] ?? 0;
+        if (Math.abs(value) > Math.abs(largest)) largest = value;
+      }
+      const isFound = (level: number): boolean => takeCodes(from, largest / level, into.codes, half * 16);
+      const level = largest === 0 ? undefined : candidates.find(isFound);
       into.scales[half] = level === undefined ? 0 : largest / level;
-      group.forEach((value, index) => {
-        into.codes[half * 16 + index] = Math.max(
-          0,
-          codeOf(level === undefined ? 0 : (value / largest) * level),
-        );
-      });
+      if (level === undefined) into.codes.fill(zeroCode, half * 16, half * 16 + 16);
     }
   };
+  // Codes come with the scales.
+  return { scales, codes: () => {} };
 }
 
 /** By name of the file's format; float formats have no blocks. */
-export const blockTakers: ReadonlyMap<string, TakeBlock> = new Map([
+export const blockReaders: ReadonlyMap<string, BlockReader> = new Map([
   ['q4_0', q4_0],
   ['q4_1', q4_1],
   ['q5_0', q5_0],

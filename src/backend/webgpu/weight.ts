@@ -13,6 +13,15 @@ interface PartPlace {
   readonly offset: number;
 }
 
+/** Rows that are read and packed at a time, all of one part. */
+interface Piece {
+  readonly number: number;
+  readonly part: WeightPart;
+  /** Rows before it. */
+  readonly done: number;
+  readonly count: number;
+}
+
 export class GpuWeight implements PackedWeight {
   readonly type: TensorType<NumberFormat>;
   readonly size: WeightSize;
@@ -66,17 +75,39 @@ export class GpuWeight implements PackedWeight {
   ): Promise<void> {
     const stride = rowBytes(this.type.format, this.size.columns);
     const most = Math.max(partRows, Math.floor(pieceBytes / stride / partRows) * partRows);
-    const buffer = new Uint8Array(Math.min(most, rowCount) * stride);
-    for (let done = 0; done < rowCount; ) {
-      throwIfAborted(signal);
+    const pieceAt = (done: number): Piece | undefined => {
       const row = firstRow + done;
       const number = this.size.parts.findIndex((part) => row < part.firstRow + part.rows);
-      const part = known(this.size.parts[number], 'part of a weight');
-      const count = Math.min(most, rowCount - done, part.firstRow + part.rows - row);
-      const source = buffer.subarray(0, count * stride);
-      await read(done * stride, source);
-      this.#write(number, part, source, row - part.firstRow, count, queue);
-      done += count;
+      const part = this.size.parts[number];
+      if (done >= rowCount || !part) return undefined;
+      return { number, part, done, count: Math.min(most, rowCount - done, part.firstRow + part.rows - row) };
+    };
+    // The next piece is read while one is packed.
+    const buffers = [0, 1].map(() => new Uint8Array(Math.min(most, rowCount) * stride));
+    const fill = async (piece: Piece | undefined, buffer: Uint8Array | undefined): Promise<void> => {
+      throwIfAborted(signal);
+      if (piece && buffer) await read(piece.done * stride, buffer.subarray(0, piece.count * stride));
+    };
+    let piece = pieceAt(0);
+    let reading = fill(piece, buffers[0]);
+    while (piece) {
+      await reading;
+      const [source, other] = buffers;
+      const next = pieceAt(piece.done + piece.count);
+      reading = fill(next, other);
+      // Heard of when it is awaited, also where packing fails before.
+      reading.catch(() => {});
+      const { number, part, done, count } = piece;
+      this.#write(
+        number,
+        part,
+        known(source, 'piece').subarray(0, count * stride),
+        firstRow + done - part.firstRow,
+        count,
+        queue,
+      );
+      buffers.reverse();
+      piece = next;
     }
     throwIfAborted(signal);
   }
