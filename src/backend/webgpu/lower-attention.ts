@@ -12,8 +12,8 @@ import {
 } from './shader/attention.ts';
 import { floatBits, withCheck } from './shader/kernel.ts';
 
-/** Parts that attention is cut in where rows are few. */
-const stretches = 16;
+/** Parts that attention is cut in where rows are few: those beyond what a short context has end at once. */
+const stretches = 32;
 /** Rows seen, for the count of work: only the device knows. */
 const guessedContext = 512;
 

@@ -1,17 +1,15 @@
 /** Times the ways to multiply on a device, once for each adapter; what is found is kept beside the verdicts on kernels. */
-import { NearfieldError } from '../../base/error.ts';
 import { formatByName } from '../../format.ts';
 import { placeParams } from './check/packed-part.ts';
 import { usage } from './device.ts';
 import { msPerRepeat } from './device-rates.ts';
-import type { Pipelines } from './pipelines.ts';
+import type { Compiled, Pipelines } from './pipelines.ts';
 import { type ChosenProduct, checkedTile, inLanes } from './product-choice.ts';
 import {
   type ProductWays,
   plainRows,
   plainTiles,
   type RowWay,
-  type TileWay,
   tileWayNames,
   tileWays,
 } from './product-ways.ts';
@@ -48,30 +46,68 @@ const leastMs = 4;
 /** A way must be quicker than the plain one by so much, since timings vary. */
 const margin = 0.95;
 
+/** Ways whose kernels take longer to compile are not tried: whoever opens the device waits for it. */
+const mostCompileMs = 5000;
+
+const rowWays: readonly RowWay[] = [
+  ...[4, 2, 1].map((columns) => ({ columns, halves: false })),
+  ...[4, 2].map((columns) => ({ columns, halves: true })),
+];
+
 export async function measureWays(
   device: GPUDevice,
   profile: DeviceProfile,
   pipelines: Pipelines,
 ): Promise<ProductWays> {
   const { chunk, oneRow } = profile.emulated ? trialsOfPrograms : trials;
-  const time = (trial: Trial, product: ChosenProduct) => timeProduct(device, pipelines, trial, product);
-  const tiles: Timed<TileWay>[] = [];
-  for (const way of tileWayNames) {
-    if (!tileWays[way].isOffered(profile) || !tileWays[way].takes(shape, profile)) continue;
-    tiles.push({ way, ms: await time(chunk, checkedTile(shape, way, profile)) });
-  }
   const blocks = oneRow.inner / blockValuesOf(layout);
-  const rowTime = (way: RowWay) => time(oneRow, inLanes(shape, 1, blocks, way, profile.subgroupSize));
-  const rows: Timed<RowWay>[] = [];
-  for (const columns of [4, 2, 1]) {
-    const way = { columns, halves: false };
-    rows.push({ way, ms: await rowTime(way) });
-  }
-  if (profile.halves) {
-    const way = { columns: quickest(rows, plainRows)[0]?.columns ?? 4, halves: true };
-    rows.push({ way, ms: await rowTime(way) });
-  }
-  return { tiles: quickest(tiles, plainTiles), rows: quickest(rows, plainRows) };
+  const tiles = tileWayNames
+    .filter((way) => tileWays[way].isOffered(profile) && tileWays[way].takes(shape, profile))
+    .map((way) => ({ way, product: checkedTile(shape, way, profile) }));
+  const rows = rowWays
+    .filter(({ halves }) => !halves || profile.halves)
+    .map((way) => ({ way, product: inLanes(shape, 1, blocks, way, profile.subgroupSize) }));
+  const compiled = await compileAll(pipelines, [...tiles, ...rows]);
+  const time = async <Way>(trial: Trial, candidates: readonly Candidate<Way>[]): Promise<Timed<Way>[]> => {
+    const timed: Timed<Way>[] = [];
+    for (const { way, product } of candidates) {
+      const kernel = compiled.get(product);
+      timed.push({
+        way,
+        ms: kernel ? await timeProduct(device, kernel, trial, product) : Number.POSITIVE_INFINITY,
+      });
+    }
+    return timed;
+  };
+  return {
+    tiles: quickest(await time(chunk, tiles), plainTiles),
+    rows: quickest(await time(oneRow, rows), plainRows),
+  };
+}
+
+interface Candidate<Way> {
+  readonly way: Way;
+  readonly product: ChosenProduct;
+}
+
+/** All at the same time; without those that are refused, wrong or not ready in time. */
+async function compileAll(
+  pipelines: Pipelines,
+  candidates: readonly Candidate<unknown>[],
+): Promise<ReadonlyMap<ChosenProduct, Compiled>> {
+  const ready = new Map<ChosenProduct, Compiled>();
+  const all = candidates.map(async ({ product }) => {
+    const compiled = pipelines.of(product.kernel);
+    await compiled.ready;
+    ready.set(product, compiled);
+  });
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const deadline = new Promise((resolve) => {
+    timer = setTimeout(resolve, mostCompileMs);
+  });
+  await Promise.race([Promise.allSettled(all), deadline]);
+  clearTimeout(timer);
+  return new Map(ready);
 }
 
 interface Timed<Way> {
@@ -90,19 +126,10 @@ export function quickest<Way>(timed: readonly Timed<Way>[], plain: readonly Way[
 
 async function timeProduct(
   device: GPUDevice,
-  pipelines: Pipelines,
-  trial: Trial,
+  { pipeline, layout: groupLayout }: Compiled,
+  { rows, inner, columns, weights }: Trial,
   { kernel, rows: tileRows, columns: tileColumns }: ChosenProduct,
 ): Promise<number> {
-  const compiled = pipelines.of(kernel);
-  try {
-    await compiled.ready;
-  } catch (error) {
-    if (error instanceof NearfieldError) return Number.POSITIVE_INFINITY;
-    throw error;
-  }
-  const { rows, inner, columns } = trial;
-  const { pipeline, layout: groupLayout } = compiled;
   if (!pipeline) return Number.POSITIVE_INFINITY;
   const place = partLayout(layout, columns, inner);
   const groups = Math.ceil(columns / tileColumns);
@@ -126,7 +153,7 @@ async function timeProduct(
     device.queue.writeBuffer(parameters, 0, words);
     const arena = bufferOf(rows * (inner + columns) * 4, usage.storage);
     const bias = bufferOf(16, usage.storage);
-    const bindGroups = Array.from({ length: trial.weights }, () => {
+    const bindGroups = Array.from({ length: weights }, () => {
       const weight = bufferOf(place.byteLength, usage.storage);
       const bound = [parameters, arena, weight, bias];
       return device.createBindGroup({
