@@ -23,6 +23,7 @@ import { KernelVerdicts } from '../../src/backend/webgpu/kernel-verdicts.ts';
 import { Pipelines, WrongKernelError } from '../../src/backend/webgpu/pipelines.ts';
 import { tileWays } from '../../src/backend/webgpu/product-ways.ts';
 import { attentionKernel, mergeKernel } from '../../src/backend/webgpu/shader/attention.ts';
+import { tileSize } from '../../src/backend/webgpu/shader/block-tile.ts';
 import { cacheMoveKernel, cacheWriteKernel, ropeKernel } from '../../src/backend/webgpu/shader/cache.ts';
 import {
   expertProductKernel,
@@ -46,7 +47,6 @@ import {
   selectKernel,
   softcapKernel,
 } from '../../src/backend/webgpu/shader/rows.ts';
-import { tileSize } from '../../src/backend/webgpu/shader/tiled-product.ts';
 import { layoutOf } from '../../src/backend/webgpu/weight-layout.ts';
 import { formatByName } from '../../src/format.ts';
 import { findSoftwareGpu } from '../fixture/software-gpu.ts';

@@ -3,9 +3,9 @@ import { type ProductCase, productCheck } from './check/product-check.ts';
 import { fewRows } from './launch-list.ts';
 import { plainRow, type RowWay, type TileWay, tileWays } from './product-ways.ts';
 import type { DeviceProfile } from './profile.ts';
+import { tileSize } from './shader/block-tile.ts';
 import { type KernelText, withCheck } from './shader/kernel.ts';
 import { columnsPerGroup, type ProductShape, type ProductTile, productKernel } from './shader/product.ts';
-import { tileSize } from './shader/tiled-product.ts';
 import { isE0m4 } from './shader/weights.ts';
 
 export interface ChosenProduct {

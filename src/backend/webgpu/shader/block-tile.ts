@@ -127,6 +127,7 @@ ${norm ? `ownSquares += dot(x${quad}, x${quad});\nx${quad} *= gain[quad + ${quad
 const squaresOf = (blocks: number, row: string): string =>
   `let squares = ${Array.from({ length: blocks }, (_, place) => `squareSums[${place * tileSize}u + ${row}]`).join(' + ')};`;
 
+/** Of every row with every column of a thread. */
 export const cells = (text: (row: number, column: number) => string): string[] =>
   Array.from({ length: perThread ** 2 }, (_, cell) => text(cell % perThread, Math.floor(cell / perThread)));
 

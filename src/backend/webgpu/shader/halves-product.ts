@@ -50,9 +50,10 @@ function putWeight({ layout, part, number }: TileSource): string {
     ${times(4, (word) => `${put(word, `lowCodes(codes[${word}]) - 1.5h`)}\n${put(4 + word, `highCodes(codes[${word}]) - 1.5h`)}`)}
     ${scales}`;
   }
+  const value = layout.levels ? 'value' : `(value - 1.0) * ${2 ** codeBits(layout)}.0 - ${middle}.0`;
   return `for (var quad = 0u; quad < 8u; quad++) {
       let value = quad_w${part}(index, quad);
-      weights${number}[at + quad * ${tileSize}u] = vec4<f16>(${layout.levels ? 'value' : `(value - 1.0) * ${2 ** codeBits(layout)}.0 - ${middle}.0`});
+      weights${number}[at + quad * ${tileSize}u] = vec4<f16>(${value});
     }
     ${scales}`;
 }
@@ -61,23 +62,21 @@ function multiply({ layout, number }: TileSource): string {
   const { middle, unit } = centre(layout);
   const eachCell = (text: (row: number, column: number) => string) =>
     each((row) => each((column) => text(row, column)));
-  const quadsOf =
-    layout.scales === 1
-      ? [[0, 8]]
-      : [
-          [0, 4],
-          [4, 8],
-        ];
-  const halves = quadsOf.map(([from, to], half) => {
-    const scale = half === 0 ? 's.x' : 's.y';
-    const sum =
-      layout.scales === 1 ? `(t${'{row}'}.y + t${'{row}'}.z)` : half === 0 ? 't{row}.y' : 't{row}.z';
+  const halfQuads = layout.scales === 1 ? 8 : 4;
+  const halves = Array.from({ length: layout.scales }, (_, half) => {
+    const from = half * halfQuads;
+    const [scale, biasName] = half === 0 ? ['s.x', 's.z'] : ['s.y', 's.w'];
+    const sum = (row: number): string => {
+      if (layout.scales === 1) return `(t${row}.y + t${row}.z)`;
+      return half === 0 ? `t${row}.y` : `t${row}.z`;
+    };
     const shift = layout.levels ? 0 : middle - layout.zero;
-    const bias = layout.bias ? (half === 0 ? 's.z' : 's.w') : '';
-    const offset = [bias, shift !== 0 ? `${scale} * ${shift}.0` : ''].filter(Boolean).join(' + ');
+    const offset = [layout.bias ? biasName : '', shift !== 0 ? `${scale} * ${shift}.0` : '']
+      .filter(Boolean)
+      .join(' + ');
     return `{
     ${eachCell((row, column) => `var d${row}c${column} = vec4<f16>(0.0h);`)}
-    for (var quad = ${from}u; quad < ${to}u; quad++) {
+    for (var quad = ${from}u; quad < ${from + halfQuads}u; quad++) {
       let quadAt = at + quad * ${tileSize}u;
       ${each((row) => `let x${row} = inputs[quadAt + down + ${16 * row}u];`)}
       ${each(
@@ -92,7 +91,8 @@ function multiply({ layout, number }: TileSource): string {
       let s = scales${number}[at + across + ${16 * column}u];
       ${each((row) => {
         const dot = `t${row}.x * ${unit}.0 * ${scale} * dot(vec4<f32>(d${row}c${column}), vec4<f32>(1.0))`;
-        return `v${number}r${row}c${column} += ${dot}${offset ? ` + (${offset}) * ${sum.replaceAll('{row}', String(row))}` : ''};`;
+        const constant = offset && ` + (${offset}) * ${sum(row)}`;
+        return `v${number}r${row}c${column} += ${dot}${constant};`;
       })}
     }`,
     )}

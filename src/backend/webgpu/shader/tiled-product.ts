@@ -3,12 +3,11 @@
  * bring to workgroup memory: inputs as they are (times the norm's weight), weights decoded. A thread has every 16th row
  * and column of the tile, so that neighbours read neighbouring vectors.
  */
+import { cells, tileSize } from './block-tile.ts';
 import { type KernelText, times } from './kernel.ts';
 import { type ProductShape, productText, shapeKey, store } from './product.ts';
 import { exactQuad, floatQuad } from './weights.ts';
 
-/** Rows and columns of a tile. */
-export const tileSize = 64;
 const perThread = 4;
 /** Vectors of four values along K per round. */
 const quads = 4;
@@ -82,9 +81,6 @@ ${store(shape, index, `group * ${tileSize}u + across + ${16 * cell}u`, `tile * $
 ).join('\n')}
 }`;
 }
-
-const cells = (text: (row: number, column: number) => string): string[] =>
-  Array.from({ length: perThread ** 2 }, (_, cell) => text(cell % perThread, Math.floor(cell / perThread)));
 
 const squaresOf = (row: string): string =>
   `let squares = ${Array.from({ length: quads }, (_, share) => `squareSums[(${row}) * ${quads}u + ${share}u]`).join(' + ')};`;
