@@ -52,12 +52,12 @@ export interface ProgramParts {
   readonly pipelines: Pipelines;
 }
 
-/** Begins to compile the kernels of one token, of a tree and of a chunk. */
+/** Begins to compile the kernels of one token, of small and larger trees and of a chunk. */
 export function compileAhead(segment: Segment, plan: Plan, parts: Omit<ProgramParts, 'device'>): void {
   const { profile, memory, pipelines } = parts;
   const { rows, selected } = plan.graph.symbols;
   const [most, mostSelected] = [dimBounds(rows).max, dimBounds(selected).max];
-  for (const count of new Set([1, Math.min(8, most), most])) {
+  for (const count of new Set([1, Math.min(4, most), Math.min(8, most), most])) {
     const symbols = [count, Math.min(count, mostSelected)];
     const banks = Math.max(1, memory.bankCount);
     try {

@@ -167,11 +167,11 @@ export function readerByLevels(format: NumberFormat, levels: readonly number[]):
   levels.forEach((level, code) => {
     if (codeOf[level + 128] === -1) codeOf[level + 128] = code;
   });
-  /** False where the values are not levels times `scale`. */
-  const takeCodes = (from: number, scale: number, codes: Uint8Array, to: number): boolean => {
+  /** False where the values times `inverse` are no levels. */
+  const takeCodes = (from: number, inverse: number, codes: Uint8Array, to: number): boolean => {
     for (let index = 0; index < 16; index++) {
-      const steps = (values[from + index] ?? 0) / scale;
-      const level = Math.round(steps);
+      const steps = (values[from + index] ?? 0) * inverse;
+      const level = Math.floor(steps + 0.5);
       const code = codeOf[level + 128] ?? -1;
       if (code < 0 || Math.abs(steps - level) > 1e-3) return false;
       codes[to + index] = code;
@@ -187,7 +187,7 @@ export function readerByLevels(format: NumberFormat, levels: readonly number[]):
         const value = values[index] ?? 0;
         if (Math.abs(value) > Math.abs(largest)) largest = value;
       }
-      const isFound = (level: number): boolean => takeCodes(from, largest / level, into.codes, half * 16);
+      const isFound = (level: number): boolean => takeCodes(from, level / largest, into.codes, half * 16);
       const level = largest === 0 ? undefined : candidates.find(isFound);
       into.scales[half] = level === undefined ? 0 : largest / level;
       if (level === undefined) into.codes.fill(zeroCode, half * 16, half * 16 + 16);
