@@ -97,9 +97,9 @@ function packBlocks(
   });
   const perBlock = scaleCount(layout);
   // Whole words, also after an odd number of the part's last rows.
-  const scales = new Uint16Array(Math.ceil((rowCount * blocks * perBlock) / 2) * 2);
+  const rowScales = new Float64Array((blocks / layout.blocksPerScale) * perBlock);
+  const scales = new Uint16Array(Math.ceil((rowCount * rowScales.length) / 2) * 2);
   const factors = new Float32Array(rowCount);
-  const rowScales = new Float64Array(blocks * perBlock);
   const taken: TakenBlock = {
     codes: new Uint8Array(32),
     scales: new Float64Array(2),
@@ -122,8 +122,9 @@ function packBlocks(
       }
       if (part === partsOfBlock - 1) at += format.blockBytes;
       for (let half = 0; half < layout.scales; half++) {
-        rowScales[block * perBlock + half] = taken.scales[half] ?? 0;
-        if (layout.bias) rowScales[block * perBlock + layout.scales + half] = taken.biases[half] ?? 0;
+        const place = Math.floor(block / layout.blocksPerScale) * perBlock + half;
+        rowScales[place] = taken.scales[half] ?? 0;
+        if (layout.bias) rowScales[place + layout.scales] = taken.biases[half] ?? 0;
       }
     }
     factors[row] = storeScales(layout, rowScales, scales, row * rowScales.length);
@@ -135,7 +136,7 @@ function packBlocks(
       bytes: known(planes[index], 'plane').bytes,
     })),
     {
-      offset: part.offset + part.scales + rowsBefore(blocks * perBlock * 2),
+      offset: part.offset + part.scales + rowsBefore(rowScales.length * 2),
       bytes: new Uint8Array(scales.buffer),
     },
     { offset: part.offset + part.factors + rowsBefore(4), bytes: new Uint8Array(factors.buffer) },

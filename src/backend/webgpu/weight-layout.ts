@@ -6,7 +6,8 @@
  *
  *   code planes  bits of 32 codes, lowest bits first as listed. `nibble`: byte j has code j low and code 16 + j high, as
  *                in the files; `byte`: byte j is code j; `pair`, `bit`: code j at bit 2j or j of 64 or 32 bits
- *   scales       halves: one or two (one for each 16 codes) per block, then as many biases; or one bfloat16
+ *   scales       halves: one or two (one for each 16 codes) per block, or one for two or four blocks of a row; then as
+ *                many biases; or one bfloat16
  *   factors      one float32 per row, a power of two, by which all scales and biases of the row are divided
  *
  * A value is factor · (scale · (code − zero) + bias), or factor · scale · levels[code]. The codes of `E0M4` and its kin
@@ -28,8 +29,9 @@ export interface BlockLayout {
   readonly name: string;
   readonly planes: readonly Plane[];
   readonly scale: 'half' | 'bfloat';
-  /** Scales per block of 32. */
+  /** Scales per block of 32, or one for so many blocks along K. */
   readonly scales: 1 | 2;
+  readonly blocksPerScale: 1 | 2 | 4;
   readonly bias: boolean;
   readonly zero: number;
   readonly levels?: readonly number[];
@@ -56,11 +58,16 @@ const block = (
   name: string,
   planes: readonly Plane[],
   zero: number,
-  rest: Partial<Pick<BlockLayout, 'scale' | 'scales' | 'bias' | 'levels'>> = {},
-): BlockLayout => ({ kind: 'block', scale: 'half', scales: 1, bias: false, name, planes, zero, ...rest });
+  rest: Partial<Pick<BlockLayout, 'scale' | 'scales' | 'blocksPerScale' | 'bias' | 'levels'>> = {},
+): BlockLayout => ({
+  ...{ kind: 'block', name, planes, zero },
+  ...{ scale: 'half', scales: 1, blocksPerScale: 1, bias: false, ...rest },
+});
 
 const symmetric = block('e0m4', ['nibble'], 8);
 const affine = block('e0m4-affine', ['nibble'], 0, { bias: true });
+const affine64 = block('e0m4-affine-64', ['nibble'], 0, { bias: true, blocksPerScale: 2 });
+const affine128 = block('e0m4-affine-128', ['nibble'], 0, { bias: true, blocksPerScale: 4 });
 const uneven = block('uneven', ['nibble'], 0, { levels: iq4Levels });
 const five = block('e0m5', ['nibble', 'bit'], 16);
 const fiveAffine = block('e0m5-affine', ['nibble', 'bit'], 0, { bias: true });
@@ -121,8 +128,8 @@ const table: ReadonlyMap<string, Packing> = new Map<string, Packing>([
   ['q1_0', { layout: signs, roundoff: rounded }],
   ['q2_0', { layout: few, roundoff: rounded }],
   ['e0m4_32', { layout: affine, roundoff: 3 * rounded }],
-  ['e0m4_64', { layout: affine, roundoff: 3 * rounded }],
-  ['e0m4_128', { layout: affine, roundoff: 3 * rounded }],
+  ['e0m4_64', { layout: affine64, roundoff: 3 * rounded }],
+  ['e0m4_128', { layout: affine128, roundoff: 3 * rounded }],
 ]);
 
 /** Changes whenever packed bytes do. */
@@ -143,7 +150,7 @@ export const blockValuesOf = (layout: WeightLayout): number => (layout.kind === 
 const floatWords = { f32: 4, f16: 2, bf16: 2 } as const;
 export const wordsPerFloatBlock = ({ name }: FloatLayout): number => floatWords[name];
 
-/** 16-bit numbers of scale and bias per block. */
+/** 16-bit numbers of scale and bias per block, or per blocks that share them. */
 export const scaleCount = ({ scales, bias }: BlockLayout): number => scales * (bias ? 2 : 1);
 
 export const codeBits = ({ planes }: BlockLayout): number =>
@@ -175,7 +182,7 @@ export function partLayout(layout: WeightLayout, rows: number, columns: number):
     return start;
   };
   const planes = layout.planes.map((plane) => take(blocks * planeBits[plane] * 4));
-  const scales = take(blocks * scaleCount(layout) * 2);
+  const scales = take((blocks / layout.blocksPerScale) * scaleCount(layout) * 2);
   const factors = take(rows * 4);
   return { planes, scales, factors, byteLength: align(end, bindingAlignment) };
 }

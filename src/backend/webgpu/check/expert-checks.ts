@@ -4,7 +4,7 @@ import { leastSum } from '../../../graph.ts';
 import { floatBits, type KernelCheck } from '../shader/kernel.ts';
 import type { WeightLayout } from '../weight-layout.ts';
 import { noise } from './noise.ts';
-import { packedPart, placeParams } from './packed-part.ts';
+import { innerOf, packedPart, placeParams } from './packed-part.ts';
 import { near, referenceResult, rowsOf } from './reference-result.ts';
 
 const vectors = (values: number): Float32Array<ArrayBuffer> => new Float32Array(Math.ceil(values / 4) * 4);
@@ -52,7 +52,8 @@ export function expertSumCheck(): KernelCheck {
 
 /** An input for each of the chosen. */
 export function expertProductCheck(layout: WeightLayout, lanes: number): KernelCheck {
-  const [rows, expertCount, usedCount, columns, inner] = [2, 3, 2, 11, 96];
+  const [rows, expertCount, usedCount, columns] = [2, 3, 2, 11];
+  const inner = innerOf([layout]);
   const { place, words, values } = packedPart(layout, expertCount * columns, inner, 1);
   const input = noise(rows * usedCount * inner, 2);
   const routes = Float32Array.of(2, 0, 0.5, 0.5, 1, 2, 0.5, 0.5);

@@ -19,6 +19,10 @@ export interface PackedPart {
   readonly values: Float64Array;
 }
 
+/** Values along K of a case: three blocks, so that lanes have unequal shares, or three times those that share a scale. */
+export const innerOf = (layouts: readonly WeightLayout[]): number =>
+  96 * Math.max(...layouts.map((layout) => (layout.kind === 'block' ? layout.blocksPerScale : 1)));
+
 export function packedPart(layout: WeightLayout, rows: number, columns: number, stream: number): PackedPart {
   const place = partLayout(layout, rows, columns);
   const words = randomPart(layout, place, rows, stream);
@@ -110,8 +114,9 @@ function blockValue(
     below += planeBits[plane];
   });
   const half = layout.scales === 2 && position >= 16 ? 1 : 0;
+  const group = Math.floor(block / layout.blocksPerScale);
   const number = (index: number): number => {
-    const bits = halves[place.scales / 2 + block * scaleCount(layout) + index] ?? 0;
+    const bits = halves[place.scales / 2 + group * scaleCount(layout) + index] ?? 0;
     return layout.scale === 'half' ? floatFromHalf(bits) : floatFromBfloat(bits);
   };
   // Codes beyond a table's levels stand for nothing; kernels give them -128.

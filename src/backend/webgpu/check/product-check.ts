@@ -7,11 +7,10 @@ import type { Gating } from '../../../graph.ts';
 import { floatBits, type KernelCheck } from '../shader/kernel.ts';
 import { orderOf, type ProductShape } from '../shader/product.ts';
 import { noise } from './noise.ts';
-import { type PackedPart, packedPart, placeParams } from './packed-part.ts';
+import { innerOf, type PackedPart, packedPart, placeParams } from './packed-part.ts';
 import { referenceResult, rowsOf } from './reference-result.ts';
 
-/** Values along K: three blocks, so that lanes have unequal shares. Columns and rows that no tile divides. */
-const inner = 96;
+/** Columns and rows that no tile divides. */
 const columns = 70;
 const epsilon = 1e-5;
 
@@ -31,6 +30,7 @@ export interface ProductCase {
 
 export function productCheck(shape: ProductShape, tile: ProductCase): KernelCheck {
   const { inBytes = false, rounding = 1e-4 } = tile;
+  const inner = innerOf(shape.layouts);
   const rows = tile.rows === 1 ? 1 : tile.rows + 1;
   const parts = shape.layouts.map((layout, index): PartCase => {
     return { ...packedPart(layout, columns, inner, 2 * index), bias: noise(columns, 20 + index) };

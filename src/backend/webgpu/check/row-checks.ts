@@ -3,7 +3,7 @@ import type { Operation } from '../../../graph.ts';
 import { floatBits, type KernelCheck } from '../shader/kernel.ts';
 import { blockValuesOf, type WeightLayout } from '../weight-layout.ts';
 import { noise } from './noise.ts';
-import { packedPart, placeParams } from './packed-part.ts';
+import { innerOf, packedPart, placeParams } from './packed-part.ts';
 import { near, referenceResult, rowsOf } from './reference-result.ts';
 import { stepCase } from './step-case.ts';
 
@@ -56,7 +56,7 @@ export function normCheck(kind: 'rms-norm' | 'layer-norm'): KernelCheck {
 }
 
 export function embedCheck(layout: WeightLayout): KernelCheck {
-  const [tableRows, columns, tokens] = [11, 96, [7, 0, 10]];
+  const [tableRows, columns, tokens] = [11, innerOf([layout]), [7, 0, 10]];
   const { place, words, values } = packedPart(layout, tableRows, columns, 1);
   const { arena, outAt } = arenaOf([], tokens.length * columns);
   const step = stepCase({ rows: tokens.map((token) => ({ token })) });

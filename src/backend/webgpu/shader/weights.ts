@@ -79,9 +79,10 @@ function loadScales(
   layout: BlockLayout,
   name: string,
   params: string,
-  index: string,
+  block: string,
   prefix: string,
 ): string[] {
+  const index = layout.blocksPerScale === 1 ? block : `(${block} >> ${Math.log2(layout.blocksPerScale)}u)`;
   const base = `p.${params}scales`;
   const count = scaleCount(layout);
   if (layout.scale === 'bfloat') {
