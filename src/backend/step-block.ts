@@ -5,7 +5,8 @@
  *   word  0 rows T          1 selected R       2 sequences        3 moves
  *         4 first word of rows  5 of selected  6 of sequences     7 of moves   8 of page tables
  *         9 rows of a page, as a power of two
- *        10 first word of drawn tokens  11 of the draw block (`draw-block.ts`): behind this block, on machines that draw
+ *        10 first word of drawn tokens  11 of the draw block (`draw-block.ts`): behind the largest block that there may be, on
+ *           machines that draw
  *   row (8 words):      token, position, cacheRow, visible, maskLow, maskHigh, sequence, 0; a token below zero is the
  *                       drawn one of slot -1 - token
  *   selected (1 word):  index of a row
@@ -52,81 +53,115 @@ export interface StepRow {
 /** What stands for the token that was drawn into a slot. */
 export const drawnToken = (slot: number): number => -1 - slot;
 
-/** Writes step blocks into one buffer that is reused from step to step. */
+type Part = 'rows' | 'selected' | 'sequences' | 'moves' | 'pages';
+
+/** Writes step blocks into buffers that are reused from step to step. */
 export class StepBlock {
-  readonly words: Int32Array;
-  readonly bytes: Uint8Array;
   readonly #limits: StepBlockLimits;
-  readonly #starts: { rows: number; selected: number; sequences: number; moves: number; pages: number };
-  #pages = 0;
+  readonly #pageShift: number;
+  readonly #rows: Int32Array;
+  readonly #selected: Int32Array;
+  readonly #sequences: Int32Array;
+  readonly #moves: Int32Array;
+  readonly #pages: Int32Array;
+  readonly #counts: Record<Part, number> = { rows: 0, selected: 0, sequences: 0, moves: 0, pages: 0 };
+  /** The parts in use, one behind the other. */
+  readonly #words: Int32Array;
+  /** Most blocks are as long as the one before. */
+  #bytes: Uint8Array = new Uint8Array();
 
   constructor(limits: StepBlockLimits) {
-    const rows = headerWords;
-    const selected = rows + limits.rows * rowWords;
-    const sequences = selected + limits.selected;
-    const moves = sequences + limits.sequences * sequenceWords;
-    const pages = moves + limits.moves * moveWords;
     this.#limits = limits;
-    this.#starts = { rows, selected, sequences, moves, pages };
-    this.words = new Int32Array(pages + limits.pages);
-    this.bytes = new Uint8Array(this.words.buffer);
-    this.clear();
+    this.#pageShift = Math.log2(limits.pageRows);
+    this.#rows = new Int32Array(limits.rows * rowWords);
+    this.#selected = new Int32Array(limits.selected);
+    this.#sequences = new Int32Array(limits.sequences * sequenceWords);
+    this.#moves = new Int32Array(limits.moves * moveWords);
+    this.#pages = new Int32Array(limits.pages);
+    const parts = [this.#rows, this.#selected, this.#sequences, this.#moves, this.#pages];
+    this.#words = new Int32Array(parts.reduce((words, part) => words + part.length, headerWords));
   }
 
   get rowCount(): number {
-    return this.words[0] ?? 0;
+    return this.#counts.rows;
   }
 
   get selectedCount(): number {
-    return this.words[1] ?? 0;
+    return this.#counts.selected;
   }
 
   get moveCount(): number {
-    return this.words[3] ?? 0;
+    return this.#counts.moves;
+  }
+
+  /** Of the largest block. */
+  get mostBytes(): number {
+    return this.#words.byteLength;
   }
 
   /** First word of the drawn tokens' slots, which lie behind this block where a machine draws. */
   get drawnTokensWord(): number {
-    return this.words.length;
+    return this.#words.length;
   }
 
   get drawBlockWord(): number {
-    return this.words.length + drawnSlots * drawBlockLayout.drawnWords;
+    return this.#words.length + drawnSlots * drawBlockLayout.drawnWords;
+  }
+
+  /** The block as it is now, without what it has room for; overwritten by the next. */
+  get bytes(): Uint8Array {
+    const words = this.#words;
+    const { rows, selected, sequences, moves, pages } = this.#counts;
+    const rowStart = headerWords;
+    const selectedStart = put(words, rowStart, this.#rows, rows * rowWords);
+    const sequenceStart = put(words, selectedStart, this.#selected, selected);
+    const moveStart = put(words, sequenceStart, this.#sequences, sequences * sequenceWords);
+    const pageStart = put(words, moveStart, this.#moves, moves * moveWords);
+    const end = put(words, pageStart, this.#pages, pages);
+    // Sequences count pages from the first of the block.
+    for (let at = sequenceStart; at < moveStart; at += sequenceWords)
+      words[at] = (words[at] ?? 0) + pageStart;
+    words.fill(0, 0, headerWords);
+    words[0] = rows;
+    words[1] = selected;
+    words[2] = sequences;
+    words[3] = moves;
+    words[4] = rowStart;
+    words[5] = selectedStart;
+    words[6] = sequenceStart;
+    words[7] = moveStart;
+    words[8] = pageStart;
+    words[9] = this.#pageShift;
+    words[10] = this.drawnTokensWord;
+    words[11] = this.drawBlockWord;
+    if (this.#bytes.length !== 4 * end) this.#bytes = new Uint8Array(words.buffer, 0, 4 * end);
+    return this.#bytes;
   }
 
   clear(): void {
-    const { rows, selected, sequences, moves, pages } = this.#starts;
-    this.words.fill(0, 0, headerWords);
-    this.words[4] = rows;
-    this.words[5] = selected;
-    this.words[6] = sequences;
-    this.words[7] = moves;
-    this.words[8] = pages;
-    this.words[9] = Math.log2(this.#limits.pageRows);
-    this.words[10] = this.drawnTokensWord;
-    this.words[11] = this.drawBlockWord;
-    this.#pages = 0;
+    const counts = this.#counts;
+    counts.rows = counts.selected = counts.sequences = counts.moves = counts.pages = 0;
   }
 
   /** Returns the sequence's index in this block. */
   addSequence(pageAddresses: ArrayLike<number>, committed: number): number {
-    const index = this.#take(2, this.#limits.sequences, 'sequences');
-    if (this.#pages + pageAddresses.length > this.#limits.pages) this.#overflow('pages', this.#limits.pages);
-    const first = this.#starts.pages + this.#pages;
-    this.words.set(pageAddresses, first);
-    this.#pages += pageAddresses.length;
-    const place = this.#starts.sequences + index * sequenceWords;
-    this.words[place] = first;
-    this.words[place + 1] = pageAddresses.length;
-    this.words[place + 2] = committed;
+    const index = this.#take('sequences');
+    const first = this.#counts.pages;
+    if (first + pageAddresses.length > this.#limits.pages) this.#overflow('pages');
+    this.#pages.set(pageAddresses, first);
+    this.#counts.pages += pageAddresses.length;
+    const place = index * sequenceWords;
+    this.#sequences[place] = first;
+    this.#sequences[place + 1] = pageAddresses.length;
+    this.#sequences[place + 2] = committed;
     return index;
   }
 
   /** Returns the row's index in this block. */
   addRow(row: StepRow): number {
-    const index = this.#take(0, this.#limits.rows, 'rows');
-    const place = this.#starts.rows + index * rowWords;
-    const { words } = this;
+    const index = this.#take('rows');
+    const place = index * rowWords;
+    const words = this.#rows;
     words[place] = row.token;
     words[place + 1] = row.position;
     words[place + 2] = row.cacheRow;
@@ -138,23 +173,32 @@ export class StepBlock {
   }
 
   select(row: number): void {
-    const index = this.#take(1, this.#limits.selected, 'selected rows');
-    this.words[this.#starts.selected + index] = row;
+    this.#selected[this.#take('selected')] = row;
   }
 
   move(fromSequence: number, fromRow: number, toSequence: number, toRow: number): void {
-    const index = this.#take(3, this.#limits.moves, 'moves');
-    this.words.set([fromSequence, fromRow, toSequence, toRow], this.#starts.moves + index * moveWords);
+    const place = this.#take('moves') * moveWords;
+    const words = this.#moves;
+    words[place] = fromSequence;
+    words[place + 1] = fromRow;
+    words[place + 2] = toSequence;
+    words[place + 3] = toRow;
   }
 
-  #take(counter: number, limit: number, what: string): number {
-    const index = this.words[counter] ?? 0;
-    if (index >= limit) this.#overflow(what, limit);
-    this.words[counter] = index + 1;
+  #take(part: Exclude<Part, 'pages'>): number {
+    const index = this.#counts[part];
+    if (index >= this.#limits[part]) this.#overflow(part);
+    this.#counts[part] = index + 1;
     return index;
   }
 
-  #overflow(what: string, limit: number): never {
-    throw new NearfieldError('internal', `A step block holds at most ${limit} ${what}`);
+  #overflow(part: Part): never {
+    throw new NearfieldError('internal', `A step block holds at most ${this.#limits[part]} ${part}`);
   }
+}
+
+/** Returns the end of what was put; plain loops, since most parts are a few words. */
+function put(words: Int32Array, start: number, part: Int32Array, count: number): number {
+  for (let index = 0; index < count; index++) words[start + index] = part[index] ?? 0;
+  return start + count;
 }

@@ -40,7 +40,7 @@ export function workspaceBytes(plan: Plan, contextLength: number, draws = false)
   const [maxRows, maxSelected] = [dimBounds(rows).max, dimBounds(selected).max];
   const block = stepBlock(maxRows, maxSelected, defaultSequences, contextLength, plan.cache.pageRows);
   const arenaBytes = evaluateDim(plan.arenaBytes, [maxRows, maxSelected]);
-  return arenaBytes + block.bytes.length + (draws ? drawBytes : 0);
+  return arenaBytes + block.mostBytes + (draws ? drawBytes : 0);
 }
 
 function stepBlock(
@@ -69,7 +69,7 @@ export function openExecutor(options: ExecutorOptions): PlanExecutor {
   // A row's token must be known before it is computed where tables lie elsewhere, or something has to happen between programs.
   const isUnbroken = !(weights.isStreamed || weights.rows || options.onTrace || options.gaps);
   const draws = isUnbroken && backend.drawing !== undefined;
-  const stepBytes = block.bytes.length + (draws ? drawBytes : 0);
+  const stepBytes = block.mostBytes + (draws ? drawBytes : 0);
   // The machine has as much of it in each memory.
   const reservation = budget.reserve(
     plan.weightBytes.length * (arenaBytes + stepBytes),

@@ -54,7 +54,7 @@ export class CaseMachine {
       pages: this.#pages.flat().length,
       pageRows: plan.cache.pageRows,
     });
-    this.#step = this.#region(this.#block.bytes.length, 'case step');
+    this.#step = this.#region(this.#block.mostBytes, 'case step');
   }
 
   /** Submits the segments of a step, and after them its moves. */

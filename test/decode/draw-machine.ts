@@ -51,14 +51,13 @@ export function openDrawMachine(backend: Backend, vocabularySize: number): DrawM
   const draw = new DrawBlock();
   const offset = 256;
   const arena = backend.allocate(offset + vocabularySize * 4, 'logits');
-  const step: Region = backend.allocate(block.bytes.length + 4 * drawBlockLayout.words, 'step');
+  const step: Region = backend.allocate(block.mostBytes + 4 * drawBlockLayout.words, 'step');
   // All that a draw looks at.
   const plan = {
     logits: { value: { type: { shape: [1, vocabularySize] } }, offset },
   } as unknown as Plan;
   const programs = new Map<string, DrawProgram>();
-  const slotBytes = (slot: number): number =>
-    4 * ((block.words[10] ?? 0) + drawBlockLayout.drawnWords * slot);
+  const slotBytes = (slot: number): number => 4 * (block.drawnTokensWord + drawBlockLayout.drawnWords * slot);
   return {
     async draw(logits, options, history, unread) {
       const sampling = resolveSampling(options, vocabularySize);
@@ -78,7 +77,7 @@ export function openDrawMachine(backend: Backend, vocabularySize: number): DrawM
       const seen = terms.seenOf(unread);
       draw.lookBack(latest.map((_, index) => index).slice(unread - seen));
       draw.adjust(known(terms.entries(history.slice(0, history.length - unread), unread), 'entries'));
-      backend.write(step, 4 * (block.words[11] ?? 0), draw.bytes);
+      backend.write(step, 4 * block.drawBlockWord, draw.bytes);
       const ticket = new Ticket();
       drawing.submit(program, { arena, step, slotBytes: slotBytes(slot) }, ticket);
       await ticket.settled();

@@ -51,9 +51,13 @@ test('a step writes keys and values in place: only its block goes in, only its r
     const session = await engine.session();
     const prompt = Array.from({ length: 40 }, (_, index) => 300 + index);
     await session.generate(prompt, { maxTokens: 1 }).result();
+    const before = await engine.deviceWork();
     using watch = watchDevice();
     await session.generate([...prompt, 7], { maxTokens: 1 }).result();
     const { copies, writes, dispatches, submits } = watch;
+    // A header, a row or two, the selected, a sequence, its pages; not what there is room for.
+    const written = ((await engine.deviceWork())?.bytesWritten ?? 0) - (before?.bytesWritten ?? 0);
+    assert.ok(written > 64 && written < 256, `${written} bytes`);
     assert.deepEqual(
       copies.map(({ target }) => target).filter((target) => target !== 'timestamps'),
       ['results'],

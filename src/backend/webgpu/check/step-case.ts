@@ -41,5 +41,6 @@ export function stepCase({
     block.move(fromSequence, fromRow, toSequence, toRow);
   }
   const tables = { rows: whole, selected, moves, sequences: [{ pages: [], committed }] };
-  return { words: new Int32Array(block.words), tables };
+  const bytes = block.bytes;
+  return { words: new Int32Array(new Uint8Array(bytes).buffer), tables };
 }
