@@ -95,6 +95,12 @@ const misused: readonly Case[] = [
   { parameters: ['run', '--logit-bias', '5'], code: 2, says: /ID=BIAS/ },
   { parameters: ['run', '-p', 'x', '--prompt-ids', '1'], code: 2, says: /only one/ },
   { parameters: ['run', fable], code: 2, says: /prompt/ },
+  { parameters: ['run', '--logprobs', '2'], code: 2, says: /--json/ },
+  {
+    parameters: ['bench', fable, '--prompt', '0', '--generate', '0'],
+    code: 2,
+    says: /nothing .* to measure/,
+  },
   { parameters: ['run', 'a', 'b'], code: 2, says: /too many arguments/ },
   { parameters: ['inspect'], code: 2, says: /missing required argument/ },
   { parameters: ['perplexity', fable], code: 2, says: /--file/ },

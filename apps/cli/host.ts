@@ -14,6 +14,8 @@ export interface Host {
   onInterrupt(listener: () => boolean): Disposable;
   readonly isInputTerminal: boolean;
   readonly isOutputTerminal: boolean;
+  /** Whether that terminal is to show dim text and to move its cursor: not with NO_COLOR, nor where it can do neither. */
+  readonly isOutputStyled: boolean;
   /** Of the terminal that the result goes to. */
   readonly outputColumns: number;
 }
@@ -68,6 +70,7 @@ export function openProcessHost(): ProcessHost {
     },
     isInputTerminal: process.stdin.isTTY === true,
     isOutputTerminal: stdout.isTTY === true,
+    isOutputStyled: stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb',
     get outputColumns() {
       return stdout.columns ?? 80;
     },

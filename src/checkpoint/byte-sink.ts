@@ -2,7 +2,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { NearfieldError } from '../base/error.ts';
 import { fileError } from '../base/file-error.ts';
-import { nodeModule } from '../base/platform.ts';
+import { nodeModule, onProcessExit } from '../base/platform.ts';
 
 export interface ByteSink {
   /** For messages. */
@@ -77,6 +77,7 @@ class FileSink implements ByteSink {
   readonly #temporaryPath: string;
   readonly #handle: FileHandle;
   readonly #fs: typeof import('node:fs/promises');
+  readonly #callOff: () => void;
   #open = true;
 
   constructor(
@@ -89,6 +90,8 @@ class FileSink implements ByteSink {
     this.#temporaryPath = temporaryPath;
     this.#handle = handle;
     this.#fs = fs;
+    // A second Ctrl-C ends the process in the middle.
+    this.#callOff = onProcessExit(() => nodeModule('node:fs')?.rmSync(temporaryPath, { force: true }));
   }
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -105,15 +108,20 @@ class FileSink implements ByteSink {
       await this.#handle.sync();
       await this.#handle.close();
       await this.#fs.rename(this.#temporaryPath, this.#target);
-      this.#open = false;
+      this.#close();
     });
   }
 
   async discard(): Promise<void> {
     if (!this.#open) return;
-    this.#open = false;
+    this.#close();
     await this.#handle.close().catch(() => {});
     await this.#fs.rm(this.#temporaryPath, { force: true }).catch(() => {});
+  }
+
+  #close(): void {
+    this.#open = false;
+    this.#callOff();
   }
 
   async #attempt(work: () => Promise<void>): Promise<void> {
