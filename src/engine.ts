@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The engine: a loaded model, and sessions on it. In Node, and in a browser's worker, it runs where it is loaded; on a
  * page it runs in a worker of its own and this is a thin client with the same interface.
@@ -214,6 +215,7 @@ export interface GenerateOptions extends SamplingOptions {
   readonly provisional?: boolean;
   /** Go on beyond ids that end a text. */
   readonly ignoreEnd?: boolean;
+  /** Its abort ends a text that has begun where it is: the iteration is over, and the result's `finish` is `aborted`. */
   readonly signal?: AbortSignal;
   /** Prompt rows that are computed, of those that have to be. */
   readonly onPrompt?: (progress: { readonly doneRows: number; readonly totalRows: number }) => void;

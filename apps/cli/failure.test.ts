@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { test } from 'node:test';
 import { type TemporaryFolder, temporaryFolder } from '../../test/fixture/temporary-folder.ts';
@@ -94,6 +95,12 @@ const misused: readonly Case[] = [
   { parameters: ['run', '--logit-bias', '5'], code: 2, says: /ID=BIAS/ },
   { parameters: ['run', '-p', 'x', '--prompt-ids', '1'], code: 2, says: /only one/ },
   { parameters: ['run', fable], code: 2, says: /prompt/ },
+  { parameters: ['run', '--logprobs', '2'], code: 2, says: /--json/ },
+  {
+    parameters: ['bench', fable, '--prompt', '0', '--generate', '0'],
+    code: 2,
+    says: /nothing .* to measure/,
+  },
   { parameters: ['run', 'a', 'b'], code: 2, says: /too many arguments/ },
   { parameters: ['inspect'], code: 2, says: /missing required argument/ },
   { parameters: ['perplexity', fable], code: 2, says: /--file/ },
@@ -151,6 +158,29 @@ test('a reader that goes away is no error', async () => {
   const { code, remarks } = await call(endless, { onOutput: (child) => child.stdout?.destroy() });
   assert.equal(code, 0);
   assert.doesNotMatch(remarks, /EPIPE|nearfield: (?!warning)/);
+});
+
+const fullDevice = '/dev/full';
+
+test('a result that cannot be written: one line, exit code 1', {
+  skip: !existsSync(fullDevice) && `no ${fullDevice}`,
+}, async () => {
+  const full = await open(fullDevice, 'w');
+  try {
+    for (const parameters of [
+      ['run', '-n', '8'],
+      ['run', '-n', '2', '--json'],
+      ['inspect', fable, '--no-estimate'],
+    ]) {
+      const { code, remarks } = await call(parameters, { output: full.fd });
+      assert.deepEqual([code, remarks], [1, 'nearfield: Cannot write the result: the disk is full\n']);
+    }
+    const { code, output } = await call(['run', '-n', '4', '--verbose'], { remarks: full.fd });
+    assert.equal(code, 0);
+    assert.ok(output.endsWith('\n'));
+  } finally {
+    await full.close();
+  }
 });
 
 test('an interrupted trace or conversation leaves no half-written file', async () => {

@@ -159,7 +159,7 @@ export function decoderOptionsOf(
   { decoder, fallback, idleDrafting, provisional, json }: DecoderFlags & ModelFlags,
   host: Host,
 ): GenerateOptions {
-  const shows = provisional === true && host.isOutputTerminal && !json;
+  const shows = provisional === true && host.isOutputStyled && !json;
   return { decoder, fallback, idleDrafting, ...(shows ? { provisional: true } : {}) };
 }
 

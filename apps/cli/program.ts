@@ -27,9 +27,10 @@ export async function runCommandLine(parameters: readonly string[]): Promise<num
   const host = openProcessHost();
   try {
     await buildProgram(host).parseAsync([...parameters], { from: 'user' });
+    if (host.outputFailure) throw host.outputFailure;
     return host.interruptedCode ?? exitCodes.success;
   } catch (error) {
-    return await reportFailure(error, parameters, host);
+    return await reportFailure(host.outputFailure ?? error, parameters, host);
   } finally {
     host.close();
   }

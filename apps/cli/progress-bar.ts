@@ -1,4 +1,4 @@
-/** A bar on standard error while something long goes on; nothing where that is no terminal. */
+/** A bar on standard error while something long goes on; nothing where that is no terminal, or one that cannot redraw a line. */
 
 export interface ProgressBar {
   /** `detail` stands behind the bar: a size, a speed. */
@@ -13,7 +13,7 @@ const redrawMs = 60;
 const patienceMs = 250;
 
 export function openProgressBar(stream: NodeJS.WriteStream = process.stderr): ProgressBar {
-  if (!stream.isTTY) return { update: () => {}, clear: () => {} };
+  if (!stream.isTTY || process.env.TERM === 'dumb') return { update: () => {}, clear: () => {} };
   let label = '';
   let begunMs = 0;
   let drawnMs = 0;

@@ -1,6 +1,6 @@
 /** Files that the command line reads and writes; failures name the file and the remedy. */
 import { constants } from 'node:fs';
-import { access, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { access, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { NearfieldError } from '../../src/index.ts';
 
@@ -23,22 +23,40 @@ export async function readFileIfPresent(path: string): Promise<Uint8Array | unde
   }
 }
 
-/** The file is there whole or not at all. Throws `not-found` or `io`. */
+/** The file is there whole or not at all; a device or a pipe is written to. Throws `not-found` or `io`. */
 export async function writeWholeFile(path: string, content: string | Uint8Array): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
+  if (await isSpecial(path)) return writeThrough(path, content);
+  const target = await realpath(path).catch(() => path);
+  const temporary = `${target}.${process.pid}.tmp`;
   try {
     await writeFile(temporary, content);
-    await rename(temporary, path);
+    await rename(temporary, target);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
     throw fileError(`Cannot write ${path}`, error);
   }
 }
 
+async function writeThrough(path: string, content: string | Uint8Array): Promise<void> {
+  try {
+    await writeFile(path, content);
+  } catch (error) {
+    throw fileError(`Cannot write ${path}`, error);
+  }
+}
+
+/** Something that is no file and cannot be replaced by one: a folder, a device, a pipe. */
+async function isSpecial(path: string): Promise<boolean> {
+  const present = await stat(path).catch(() => undefined);
+  return present !== undefined && !present.isFile();
+}
+
 /** For files written at the end of something long. Throws as `writeWholeFile` would. */
 export async function expectWritable(path: string): Promise<void> {
   try {
-    await access(dirname(path), constants.W_OK);
+    if ((await stat(path).catch(() => undefined))?.isDirectory())
+      throw Object.assign(new Error('it is a folder'), { code: 'EISDIR' });
+    await access((await isSpecial(path)) ? path : dirname(path), constants.W_OK);
   } catch (error) {
     throw fileError(`Cannot write ${path}`, error);
   }
@@ -54,7 +72,8 @@ const reasons: ReadonlyMap<string, string> = new Map([
   ['EROFS', 'the file system is read-only'],
 ]);
 
-function fileError(what: string, cause: unknown): NearfieldError {
+/** A failure of the file system in one line: what went wrong, and why. */
+export function fileError(what: string, cause: unknown): NearfieldError {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
   const reason = reasons.get(code) ?? (cause instanceof Error ? cause.message : String(cause));
   return new NearfieldError(code === 'ENOENT' ? 'not-found' : 'io', `${what}: ${reason}`, { cause });

@@ -70,6 +70,13 @@ export function cacheFolder(): string | undefined {
   return paths.join(places[os.platform()] ?? (XDG_CACHE_HOME || paths.join(home, '.cache')), 'nearfield');
 }
 
+/** Calls `listener`, which cannot wait for anything, when the process ends, however it does but by a kill. Returns what calls that off. */
+export function onProcessExit(listener: () => void): () => void {
+  if (!isNode) return () => {};
+  process.on('exit', listener);
+  return () => void process.off('exit', listener);
+}
+
 /** A thread of the host: worker_threads in Node, a module worker in a browser. It does not keep the process alive. */
 export interface HostWorker {
   post(message: unknown, transfer?: readonly Transferable[]): void;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -56,4 +57,23 @@ test('memory keeps a copy of what is written', async () => {
   await sink.write(bytes);
   await sink.finish();
   assert.deepEqual([...sink.bytes()], [1, 2, 9, 9]);
+});
+
+test('what is no file is not replaced by one, and a link goes on to lead to the file', async (t) => {
+  const path = await folder(t);
+  const socket = join(path, 'socket');
+  const server = createServer().listen(socket);
+  await new Promise((resolve) => server.once('listening', resolve));
+  t.after(() => server.close());
+  await assert.rejects(fileSink(socket), { code: 'bad-argument', message: /a device or a pipe/ });
+  assert.ok((await lstat(socket)).isSocket());
+
+  const [target, link] = [join(path, 'target'), join(path, 'link')];
+  await writeFile(target, 'old');
+  await symlink(target, link);
+  const sink = await fileSink(link);
+  await sink.write(Uint8Array.of(1, 2));
+  await sink.finish();
+  assert.deepEqual([...(await readFile(target))], [1, 2]);
+  assert.ok((await lstat(link)).isSymbolicLink());
 });

@@ -2,7 +2,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { NearfieldError } from '../base/error.ts';
 import { fileError } from '../base/file-error.ts';
-import { nodeModule } from '../base/platform.ts';
+import { nodeModule, onProcessExit } from '../base/platform.ts';
 
 export interface ByteSink {
   /** For messages. */
@@ -43,38 +43,55 @@ export function memorySink(name = 'memory'): MemorySink {
   };
 }
 
-/** A new file, or in place of the file of that name (Node). Until `finish` it has another name in the same folder. */
+/**
+ * A new file, or in place of the file of that name or behind that link (Node). Until `finish` it has another name in the
+ * same folder. Throws `bad-argument` for what is no file: a device that is renamed over is gone for the whole system.
+ */
 export async function fileSink(path: string): Promise<ByteSink> {
   const fs = nodeModule('node:fs/promises');
   if (!fs) throw new NearfieldError('unsupported', `This host has no file system to write ${path} to`);
-  const temporaryPath = `${path}.${crypto.randomUUID().slice(0, 8)}.partial`;
   try {
-    if ((await fs.stat(path).catch(() => undefined))?.isDirectory()) {
-      throw new NearfieldError('bad-argument', `${path} is a folder; give the name of a file`);
+    const present = await fs.stat(path).catch(() => undefined);
+    if (present && !present.isFile()) {
+      const what = present.isDirectory() ? 'a folder' : 'a device or a pipe';
+      throw new NearfieldError('bad-argument', `${path} is ${what}; give the name of a file`);
     }
-    return new FileSink(path, temporaryPath, await fs.open(temporaryPath, 'wx'), fs);
+    const target = await fs.realpath(path).catch(() => path);
+    const temporaryPath = `${target}.${crypto.randomUUID().slice(0, 8)}.partial`;
+    return new FileSink({ name: path, target, temporaryPath }, await fs.open(temporaryPath, 'wx'), fs);
   } catch (error) {
     throw fileError(path, error);
   }
 }
 
+interface SinkPaths {
+  readonly name: string;
+  /** `name` with links followed. */
+  readonly target: string;
+  readonly temporaryPath: string;
+}
+
 class FileSink implements ByteSink {
   readonly name: string;
+  readonly #target: string;
   readonly #temporaryPath: string;
   readonly #handle: FileHandle;
   readonly #fs: typeof import('node:fs/promises');
+  readonly #callOff: () => void;
   #open = true;
 
   constructor(
-    path: string,
-    temporaryPath: string,
+    { name, target, temporaryPath }: SinkPaths,
     handle: FileHandle,
     fs: typeof import('node:fs/promises'),
   ) {
-    this.name = path;
+    this.name = name;
+    this.#target = target;
     this.#temporaryPath = temporaryPath;
     this.#handle = handle;
     this.#fs = fs;
+    // A second Ctrl-C ends the process in the middle.
+    this.#callOff = onProcessExit(() => nodeModule('node:fs')?.rmSync(temporaryPath, { force: true }));
   }
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -90,16 +107,21 @@ class FileSink implements ByteSink {
       // Else a power cut could leave the final name on a file without its bytes.
       await this.#handle.sync();
       await this.#handle.close();
-      await this.#fs.rename(this.#temporaryPath, this.name);
-      this.#open = false;
+      await this.#fs.rename(this.#temporaryPath, this.#target);
+      this.#close();
     });
   }
 
   async discard(): Promise<void> {
     if (!this.#open) return;
-    this.#open = false;
+    this.#close();
     await this.#handle.close().catch(() => {});
     await this.#fs.rm(this.#temporaryPath, { force: true }).catch(() => {});
+  }
+
+  #close(): void {
+    this.#open = false;
+    this.#callOff();
   }
 
   async #attempt(work: () => Promise<void>): Promise<void> {

@@ -220,7 +220,8 @@ function isFinished(target: DecodeTarget, options: DecodeOptions, stats: DecodeS
 }
 
 function checkStart({ sequence, tokens }: DecodeTarget, { maxTokens }: DecodeOptions): void {
-  if (!(maxTokens >= 0) || (Number.isFinite(maxTokens) && !Number.isInteger(maxTokens))) {
+  const isCount = Number.isInteger(maxTokens) || maxTokens === Number.POSITIVE_INFINITY;
+  if (!isCount || maxTokens < 0) {
     throw new NearfieldError('bad-argument', `maxTokens is ${maxTokens}; it must be an integer, 0 or more`);
   }
   if (tokens.length === 0) {

@@ -4,11 +4,14 @@ import { automaticBackends, type Backend, type BackendName, openBackend } from '
 import { Cleanup } from '../base/cleanup.ts';
 import { NearfieldError, throwIfAborted } from '../base/error.ts';
 import { openCheckpoint } from '../checkpoint.ts';
+import { fallbackNames, proposerNames } from '../decoder.ts';
 import type { Engine, LoadOptions, ModelInput } from '../engine.ts';
+import { cacheTypes } from '../graph.ts';
 import { tokenCost } from '../plan.ts';
 import { openTokenizer } from '../tokenizer.ts';
 import { openBudget, repackWeights } from '../weights.ts';
 import { openChat } from './chat.ts';
+import { checkChoice } from './check-arguments.ts';
 import { chooseBackend, startCandidates } from './choose-backend.ts';
 import { openDraft } from './load-draft.ts';
 import { LocalEngine } from './local-engine.ts';
@@ -32,6 +35,9 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
   const opened = new Cleanup();
   try {
     throwIfAborted(signal);
+    checkChoice('cacheType', options.cacheType, cacheTypes);
+    checkChoice('decoder', options.decoder, proposerNames);
+    checkChoice('fallback', options.fallback, fallbackNames);
     const budget = openBudget(options.memoryBudget);
     const { threads, memoryBytes } = options;
     const { chunkRows, cut, gaps } = mannersOf(options.priority);

@@ -15,6 +15,7 @@ import type { KvCache } from '../kv-cache.ts';
 import type { Tokenizer } from '../tokenizer.ts';
 import type { Budget, Weights } from '../weights.ts';
 import type { Chat, ChatMessage } from './chat.ts';
+import { checkMessages, checkText } from './check-arguments.ts';
 import type { DraftParts } from './load-draft.ts';
 import { LocalSession } from './local-session.ts';
 import type { Recovery } from './recovery.ts';
@@ -82,6 +83,7 @@ export class LocalEngine implements Engine {
   }
 
   async tokenize(text: string, options: { special?: boolean; addSpecial?: boolean } = {}): Promise<number[]> {
+    checkText(text);
     return this.#open().tokenizer.encode(text, options);
   }
 
@@ -90,6 +92,7 @@ export class LocalEngine implements Engine {
   }
 
   async render(messages: readonly ChatMessage[]): Promise<string> {
+    checkMessages(messages);
     return this.#open().chat.render(messages);
   }
 

@@ -3,6 +3,7 @@ import { NearfieldError } from '../base/error.ts';
 import { decodeText, type Proposer } from '../decoder.ts';
 import type { GeneratedToken, GenerateOptions, Generation, GenerationResult, Prompt } from '../engine.ts';
 import type { Sequence } from '../kv-cache.ts';
+import { checkGenerateOptions, checkPrompt, isIds } from './check-arguments.ts';
 import { computeChain } from './compute-chain.ts';
 import type { EngineParts } from './local-engine.ts';
 import type { SessionExecutor } from './pausable-executor.ts';
@@ -103,6 +104,7 @@ export class LocalGeneration implements Generation {
     const { sequence, tokens } = this.#timeline;
     const options = this.#options;
     const began = performance.now();
+    checkGenerateOptions(options);
     const promptTokens = this.#promptTokens();
     const cachedRows = await this.#prefill(promptTokens);
     const prefillMs = performance.now() - began;
@@ -198,6 +200,7 @@ export class LocalGeneration implements Generation {
   #promptTokens(): number[] {
     const { tokenizer, chat, contextLength, description } = this.#parts;
     const prompt = this.#prompt;
+    checkPrompt(prompt);
     const ids =
       typeof prompt === 'string'
         ? tokenizer.encode(prompt, { addSpecial: true })
@@ -261,10 +264,6 @@ export class LocalGeneration implements Generation {
     }
     return common;
   }
-}
-
-function isIds(prompt: readonly unknown[]): prompt is readonly number[] {
-  return prompt.every((item) => typeof item === 'number');
 }
 
 function commonLength(a: readonly number[], b: readonly number[], most: number): number {

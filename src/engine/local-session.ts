@@ -3,6 +3,7 @@ import { NearfieldError } from '../base/error.ts';
 import { type DraftModel, openProposer, type Proposer } from '../decoder.ts';
 import type { GenerateOptions, Generation, Prompt, ScoreOptions, Session } from '../engine.ts';
 import type { Sequence } from '../kv-cache.ts';
+import { checkOptions } from './check-arguments.ts';
 import type { EngineParts } from './local-engine.ts';
 import { LocalGeneration } from './local-generation.ts';
 import { PausableExecutor } from './pausable-executor.ts';
@@ -190,6 +191,7 @@ export class LocalSession implements Session {
 
   /** Closing the session ends what it does. */
   #withClosing<Options extends { readonly signal?: AbortSignal }>(options: Options): Options {
+    checkOptions(options);
     const signals = [this.#closing.signal, ...(options.signal ? [options.signal] : [])];
     return { ...options, signal: AbortSignal.any(signals) };
   }

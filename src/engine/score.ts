@@ -11,6 +11,8 @@ export async function scoreTokens(
   ids: readonly number[],
   { first = 0, signal, onLogits }: ScoreOptions,
 ): Promise<Float64Array> {
+  if (!Number.isInteger(first) || first < 0)
+    throw new NearfieldError('bad-argument', `first is ${first}; it must be an integer, 0 or more`);
   // The last id is only ever predicted.
   const count = Math.max(0, ids.length - 1);
   const scores = new Float64Array(Math.max(0, count - first));

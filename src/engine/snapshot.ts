@@ -43,7 +43,7 @@ export function decodeSnapshot(
   const length = bytes.length < 8 ? 0 : view.getUint32(4, true);
   if (length === 0 || 8 + length > bytes.length) fail('it is cut short');
   const header = parseHeader(bytes.subarray(8, 8 + length)) ?? fail('its header is damaged');
-  if (header.key !== key) fail('it belongs to another model or backend');
+  if (header.key !== key) fail('it belongs to another model, backend, cache type or context length');
   return { header, pages: bytes.subarray(8 + length) };
 }
 

@@ -139,3 +139,7 @@ test('a source that is quantized already is remarked upon, and not where nothing
   );
   assert.deepEqual(chooseFormats(model(shapes, {}, 'q8_0'), recipeByName('q8_0')).remarks, []);
 });
+
+test('a file without tensors is refused, not written as nothing', () => {
+  assert.throws(() => chosen(model({}), 'q4_0'), { code: 'bad-file', message: /nothing to quantize/ });
+});

@@ -68,13 +68,15 @@ function recipeOf({ name }: NumberFormat): Recipe {
   return { name, about: `${name.toUpperCase()}, the head in Q6_K`, format: name, rules: [headRule] };
 }
 
-/** Throws `unsupported` for a format that cannot be written, and where no tensor is a matrix. */
+/** Throws `unsupported` for a format that cannot be written and where no tensor is a matrix, `bad-file` where there is no tensor. */
 export function chooseFormats(
   checkpoint: Checkpoint,
   recipe: Recipe,
   options: ChooseOptions = {},
 ): FormatChoice {
   const { tensors: entries, metadata } = checkpoint;
+  if (entries.size === 0)
+    throw new NearfieldError('bad-file', `${checkpoint.name} holds no tensors: there is nothing to quantize`);
   const model = readTraits(metadata, entries);
   const remarks = new Remarks();
   const tensors = [...entries.values()].map((entry): ChosenFormat => {

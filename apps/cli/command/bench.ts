@@ -20,7 +20,7 @@ interface BenchFlags {
   readonly depth: readonly number[];
   readonly threads?: readonly number[];
   readonly backend: readonly string[];
-  readonly shape: readonly ModelShapeName[];
+  readonly shape?: readonly ModelShapeName[];
   readonly format: readonly string[];
   readonly repeat: number;
   readonly cacheType?: CacheType;
@@ -55,25 +55,31 @@ export function addBenchCommand(program: Command, host: Host): void {
     .argument('[models...]', 'paths or URLs of GGUF files, or of folders that transformers saved')
     .option('--prompt <tokens>', 'length of the prompt; 0: none', wholeNumber(), 512)
     .option('--generate <tokens>', 'tokens to decode; 0: none', wholeNumber(), 128)
-    .option('--depth <tokens>', 'tokens in the context before; several with commas', wholeNumbers(), [0])
+    .addOption(
+      new Option('--depth <tokens>', 'tokens in the context before; several with commas')
+        .argParser(wholeNumbers())
+        .default([0], '0'),
+    )
     .option(
       '--threads <counts>',
       'compute threads; several with commas',
       wholeNumbers({ least: 1, most: 256 }),
     )
-    .option(
-      '--backend <names>',
-      'backends; several with commas',
-      (text) => named(list(text), isBackend, ['auto', ...backendNames]),
-      ['auto'],
+    .addOption(
+      new Option('--backend <names>', 'backends; several with commas')
+        .argParser((text) => named(list(text), isBackend, ['auto', ...backendNames]))
+        .default(['auto'], 'auto'),
     )
     .option(
       '--shape <names>',
       `random weights of these shapes instead of files: ${shapeNames.join(', ')}`,
       (text) => named(list(text), (part) => (shapeNames as readonly string[]).includes(part), shapeNames),
-      [],
     )
-    .option('--format <names>', 'with --shape: number formats, or the mix q4_k_m', list, ['q4_0'])
+    .addOption(
+      new Option('--format <names>', 'with --shape: number formats, or the mix q4_k_m')
+        .argParser(list)
+        .default(['q4_0'], 'q4_0'),
+    )
     .option('--repeat <count>', 'timed runs of each, after one that is not', wholeNumber({ least: 1 }), 5)
     .addOption(new Option('--cache-type <type>', 'as for run').choices(cacheTypes))
     .option('--memory-budget <bytes>', 'as for run', byteCount)
@@ -93,6 +99,8 @@ Examples:
 }
 
 async function bench(models: readonly string[], flags: BenchFlags, host: Host): Promise<void> {
+  if (flags.prompt === 0 && flags.generate === 0)
+    throw new UsageError('nothing is left to measure: --prompt and --generate are both 0');
   const files = [...models, ...(await madeFiles(flags, host))];
   if (files.length === 0) throw new UsageError('give a model, or --shape for one of random weights');
   const threadCounts = flags.threads ?? [undefined];
@@ -120,7 +128,7 @@ async function bench(models: readonly string[], flags: BenchFlags, host: Host): 
 
 async function madeFiles(flags: BenchFlags, host: Host): Promise<string[]> {
   const paths: string[] = [];
-  for (const shape of flags.shape) {
+  for (const shape of flags.shape ?? []) {
     for (const format of flags.format) {
       const onMake = (path: string): void => host.note(`making ${path}`);
       paths.push(await shapeFile(shape, format, { signal: host.signal, onMake }));

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { printBytes } from '../../../src/base/print-bytes.ts';
 import type { Engine, Generation, GenerationResult, Session, TokenLogprob } from '../../../src/index.ts';
+import { UsageError } from '../failure.ts';
 import { addGenerationOptions, type GenerationFlags, generateOptionsOf } from '../generation-options.ts';
 import type { Host } from '../host.ts';
 import {
@@ -66,6 +67,8 @@ Examples:
 }
 
 async function run(model: string | undefined, flags: RunFlags, host: Host): Promise<void> {
+  if (flags.logprobs !== undefined && !flags.json)
+    throw new UsageError('--logprobs belongs to --json: the text alone does not show them');
   const prompt = await readPrompt(flags, model === undefined ? bundledPrompt : undefined);
   await using loaded = await loadModel(model ?? bundledModelPath(), flags, host);
   const { engine } = loaded;
@@ -117,7 +120,7 @@ async function stream(
   prompt: string,
 ): Promise<readonly (readonly TokenLogprob[])[]> {
   const shown = openShownText(host);
-  if (prompt !== '') await shown.add(prompt, { isDim: true });
+  if (prompt !== '') await shown.add(prompt, { isDim: host.isOutputStyled });
   await shown.addAll(generation, beforeText);
   if (!shown.endsLine) await host.write('\n');
   return [];
