@@ -35,8 +35,13 @@ function assertNear(actual: readonly number[], expected: readonly number[], what
   assert.equal(far, -1, `${what ?? 'logits'}: value ${far} is ${actual[far]}, not ${expected[far]}`);
 }
 
-for (const name of backendNames) {
-  const opened = await openBackend(name, { threads: 2 }).catch((error: unknown) => String(error));
+/** Backends, or why they do not open here. */
+const machines = await Promise.all(
+  backendNames.map((name) => openBackend(name, { threads: 2 }).catch((error: unknown) => String(error))),
+);
+
+for (const [index, name] of backendNames.entries()) {
+  const opened = known(machines[index], 'machine');
   const skip = typeof opened === 'string' && `${name} does not open here: ${opened}`;
   const open = (options: TinyEngineOptions = {}): Promise<TinyEngine> =>
     openTinyEngine(name, typeof opened === 'string' ? options : { backend: opened, ...options });
