@@ -106,10 +106,14 @@ export interface DeviceWork {
 
 /** What a machine does at best, measured now. */
 export interface MachineRates {
+  /** For people. */
+  readonly machine: string;
   /** Of a copy within its memory, what is read and what is written together. */
   readonly copyBytesPerSecond: number;
-  /** Multiplications and additions of float32. */
+  /** Multiplications and additions of float32 that depend on registers alone. */
   readonly operationsPerSecond: number;
+  /** Those of a plain product of matrices in tiles, in the smallest type of floats that the machine computes with. */
+  readonly product: { readonly type: 'f16' | 'f32'; readonly operationsPerSecond: number };
   /** Microseconds for a launch that does nothing, among many. */
   readonly launchUs: number;
 }

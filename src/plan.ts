@@ -13,7 +13,7 @@ export type { FusionPattern, GraphView } from './plan/fuse.ts';
 export { makePlan, type PlanOptions } from './plan/make.ts';
 export { printPlan } from './plan/print.ts';
 export { addressablePages, type SpreadCacheLayout } from './plan/spread.ts';
-export { type TokenCost, tokenCost } from './plan/token-cost.ts';
+export { bytesPerToken, type CacheRead, type TokenCost, tokenCost } from './plan/token-cost.ts';
 
 /** How an activation sits in the arena: float32, float64, 8-bit blocks… Private to a backend. */
 export type StorageForm = BlockFormat;

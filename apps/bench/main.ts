@@ -12,12 +12,14 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { hostGpu } from '../../src/base/platform.ts';
 import { type CacheType, cacheTypes } from '../../src/graph.ts';
 import { garbageReport } from './garbage.ts';
 import type { ModelShapeName } from './model-shapes.ts';
 import { neighbourReport } from './neighbour.ts';
 import { rooflineReport } from './roofline.ts';
 import { shapeFile, shapeNames } from './shape-file.ts';
+import { softwareGpu } from './software-gpu.ts';
 
 const reports = { roofline: rooflineReport, garbage: garbageReport, neighbour: neighbourReport } as const;
 type ReportName = keyof typeof reports;
@@ -61,10 +63,30 @@ async function madeFiles({ shape, format }: { shape: string; format: string }): 
   return paths;
 }
 
+/** By name: `auto` takes no program for a GPU. */
+function asksForGpu(parameters: readonly string[]): boolean {
+  return parameters.some((parameter, index) => {
+    const [option, value = parameters[index + 1] ?? ''] = parameter.split('=');
+    return option === '--backend' && value.split(',').includes('webgpu');
+  });
+}
+
+/** Where this machine has no GPU, with which a process finds a program that stands in for one. */
+async function gpuEnvironment(): Promise<Readonly<Record<string, string>>> {
+  if (await hostGpu()?.requestAdapter()) return {};
+  const gpu = softwareGpu();
+  const told = gpu
+    ? 'no GPU here: webgpu computes on SwiftShader, a program, out of @sparticuz/chromium'
+    : 'no GPU here, and no program for this system that stands in for one (SwiftShader, in @sparticuz/chromium for Linux x64)';
+  process.stderr.write(`${told}\n`);
+  return gpu?.environment ?? {};
+}
+
 /** As built, and in a process that holds nothing else: running from source takes memory of its own. */
 async function runBuilt(): Promise<number> {
   const program = fileURLToPath(new URL('../../bin/nearfield.js', import.meta.url));
-  const child = spawn(process.execPath, [program, 'bench', ...parameters], { stdio: 'inherit' });
+  const env = { ...process.env, ...(asksForGpu(parameters) ? await gpuEnvironment() : {}) };
+  const child = spawn(process.execPath, [program, 'bench', ...parameters], { stdio: 'inherit', env });
   // Ctrl-C reaches both; this one waits for the other.
   process.on('SIGINT', () => {});
   const [code] = await once(child, 'close');

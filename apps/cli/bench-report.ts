@@ -2,6 +2,7 @@
 import type { MachineRates } from '../../src/backend.ts';
 import { printBytes } from '../../src/base/print-bytes.ts';
 import type { DeviceWork, EngineDescription, MemoryReport } from '../../src/index.ts';
+import type { DeviceUse } from '../bench/device-use.ts';
 import type { SpeedResult } from '../bench/model-speed.ts';
 import type { MachineDescription } from './machine-description.ts';
 import { textTable } from './text-table.ts';
@@ -25,7 +26,12 @@ export interface BenchResult {
     /** Of the latter what is neither weights nor cache nor activations. */
     readonly besideBytes: number;
   };
-  readonly speeds: readonly SpeedResult[];
+  readonly speeds: readonly MeasuredSpeed[];
+}
+
+/** Of machines whose rates are measured also what a speed comes to beside them. */
+export interface MeasuredSpeed extends SpeedResult {
+  readonly use?: DeviceUse;
 }
 
 export interface BenchTable {
@@ -46,41 +52,33 @@ function printResult(result: BenchResult): string {
   const { memory } = result;
   const title = `${result.model}: ${result.architecture}, ${(result.parameterCount / 1e6).toFixed(1)} M parameters, ${printBytes(result.fileBytes)}`;
   const machine = `${result.backend}, ${result.threads} threads, loaded in ${result.loadMs.toFixed(0)} ms`;
-  const { perToken } = result;
+  const { perToken, rates } = result;
   const cost = perToken
     ? `\n  a token: ${perToken.launches} launches (${perToken.launchesPerLayer} a layer), ${printBytes(perToken.weightBytes)} of weights read${bandwidth(result)}`
     : '';
   const held = `weights ${printBytes(memory.weightsBytes)}, cache ${printBytes(memory.kvCacheBytes)}, activations ${printBytes(memory.arenaBytes)}, process at most ${printBytes(memory.peakRssBytes)}, ${printBytes(memory.besideBytes)} of it beside these`;
   const hasDevice = result.speeds.some(({ work }) => work !== undefined);
-  const rows = result.speeds.map(({ kind, tokens, depth, median, least, most, work }) => [
+  const rows = result.speeds.map(({ kind, tokens, depth, median, least, most, work, use }) => [
     `${kind} ${tokens}`,
     `${depth}`,
     median.toFixed(2),
     `${least.toFixed(2)} to ${most.toFixed(2)}`,
-    ...(work ? workColumns(work) : []),
+    ...(work ? [...workColumns(work), ...useColumns(use ?? {})] : []),
   ]);
-  const titles = ['', 'depth', 'tokens/s', 'from to', ...(hasDevice ? workTitles : [])];
+  const titles = ['', 'depth', 'tokens/s', 'from to', ...(hasDevice ? [...workTitles, ...useTitles] : [])];
   const table = textTable([titles, ...rows], '  ');
-  return `${title}\n  ${machine}\n  ${held}${cost}${shares(result)}\n${table}`;
+  return `${title}\n  ${machine}\n  ${held}${cost}${rates ? printRates(rates) : ''}\n${table}`;
 }
 
-/** What the machine does at best, and which part of that the model comes to: of copying for a token, of arithmetic for a prompt. */
-function shares({ rates, perToken, parameterCount, speeds }: BenchResult): string {
-  if (!rates) return '';
-  const { copyBytesPerSecond, operationsPerSecond, launchUs } = rates;
-  const percent = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(1)} %`;
-  const of = (kind: SpeedResult['kind']): number | undefined =>
-    speeds.find((speed) => speed.kind === kind)?.median;
-  const [decode, prompt] = [of('decode'), of('prompt')];
-  const best = `\n  the machine at best: copies ${printBytes(copyBytesPerSecond)} a second, ${(operationsPerSecond / 1e9).toFixed(1)} Gflop/s, ${launchUs.toFixed(1)} us a launch`;
-  const reads =
-    decode && perToken
-      ? `; a token reads ${percent(perToken.weightBytes * decode, copyBytesPerSecond)} of that`
-      : '';
-  const computes = prompt
-    ? `; a prompt does ${percent(2 * parameterCount * prompt, operationsPerSecond)} of the arithmetic`
-    : '';
-  return `${best}${reads}${computes}`;
+function printRates({ machine, product, ...rates }: MachineRates): string {
+  const billions = (operations: number): string => `${(operations / 1e9).toFixed(1)} Gflop/s`;
+  const best = [
+    `copies ${printBytes(rates.copyBytesPerSecond)} a second`,
+    `${billions(rates.operationsPerSecond)} in registers`,
+    `${billions(product.operationsPerSecond)} in a plain product of ${product.type}`,
+    `${rates.launchUs.toFixed(1)} us a launch`,
+  ];
+  return `\n  on ${machine}\n  at best: ${best.join(', ')}`;
 }
 
 /** Of a token. */
@@ -92,6 +90,19 @@ const workColumns = ({ submits, dispatches, bytesWritten, bytesRead }: DeviceWor
   printBytes(bytesWritten),
   printBytes(bytesRead),
 ];
+
+/** What a token reads or computes, and as a share of what the machine does at best: of the copy, or of arithmetic and the product. */
+const useTitles = ['us each', 'a token', 'of the best'];
+
+function useColumns(use: DeviceUse): string[] {
+  const { dispatchUs, bytesPerToken, operationsPerToken, copyShare, arithmeticShare, productShare } = use;
+  const amount = bytesPerToken === undefined ? undefined : printBytes(bytesPerToken);
+  const computed = operationsPerToken === undefined ? '' : `${(operationsPerToken / 1e6).toFixed(1)} Mflop`;
+  const percents = [copyShare, arithmeticShare, productShare]
+    .filter((share) => share !== undefined)
+    .map((share) => `${(100 * share).toFixed(1)} %`);
+  return [dispatchUs?.toFixed(1) ?? '', amount ?? computed, percents.join(', ')];
+}
 
 /** Of weights, at the speed of decoding. */
 function bandwidth({ perToken, speeds }: BenchResult): string {

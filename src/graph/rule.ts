@@ -36,6 +36,8 @@ export interface OpRule<O> {
   readonly readsStep: boolean;
   /** What a cache-writing operation keeps of each row; its output then stands for the state of that cache. */
   cacheSpec?(operation: O): CacheSpec;
+  /** Whose cache it reads, and how many rows of it at most: those its row sees, Infinity for all. */
+  cacheRead?(operation: O): { readonly layer: number; readonly rows: number };
   /** Operands of a product by a weight: what is multiplied, by what, and of a product by chosen experts the routes. */
   readonly product?: { readonly input: number; readonly weight: number; readonly routes?: number };
   /** Operand, a weight, of which a row of the step reads one row alone: that of its token; undefined where there is none. */

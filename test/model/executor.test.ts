@@ -1,14 +1,21 @@
 /** Steps over the real cache, plan and backends: chunks, trees, several sessions, shared beginnings, failures. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { openModel } from '../../src/architecture.ts';
-import { type Backend, backendNames, openBackend } from '../../src/backend.ts';
+import { type Backend, type BackendName, backendNames, openBackend } from '../../src/backend.ts';
 import { known, NearfieldError } from '../../src/base/error.ts';
 import type { Select, StepRow, TraceEvent } from '../../src/executor.ts';
 import type { Sequence } from '../../src/kv-cache.ts';
 import { makePlan } from '../../src/plan.ts';
 import { openBudget } from '../../src/weights.ts';
-import { chainOf, feed, openTinyEngine, type TinyEngine } from '../fixture/open-executor.ts';
+import {
+  chainOf,
+  feed,
+  openTinyEngine,
+  type TinyEngine,
+  type TinyEngineOptions,
+} from '../fixture/open-executor.ts';
+import { findSoftwareGpu } from '../fixture/software-gpu.ts';
 import { openTinyModel, tinyShapeNames } from '../fixture/tiny-model.ts';
 
 const vocabulary = 288;
@@ -17,14 +24,32 @@ const tokensOf = (seed: number, count: number): number[] =>
 const range = (first: number, count: number): number[] => Array.from({ length: count }, (_, i) => first + i);
 const prompt = tokensOf(1, 150);
 
-for (const name of backendNames) {
-  const skip = await openBackend(name).then(
-    (backend) => backend.close().then(() => false),
-    (error: unknown) => error instanceof NearfieldError && `${name} does not open here: ${error.message}`,
-  );
+await findSoftwareGpu();
 
-  test(`${name}: whole, chunked and token-by-token prompts give the same bits`, { skip }, async () => {
-    const engine = await openTinyEngine(name);
+/** Backends whose kernels for one row and for many round differently. */
+const roundsByRows: ReadonlySet<BackendName> = new Set(['webgpu']);
+
+function assertNear(actual: readonly number[], expected: readonly number[], what?: string): void {
+  assert.equal(actual.length, expected.length, what);
+  const far = actual.findIndex((value, index) => !(Math.abs(value - (expected[index] ?? 0)) < 1e-4));
+  assert.equal(far, -1, `${what ?? 'logits'}: value ${far} is ${actual[far]}, not ${expected[far]}`);
+}
+
+/** Backends, or why they do not open here. */
+const machines = await Promise.all(
+  backendNames.map((name) => openBackend(name, { threads: 2 }).catch((error: unknown) => String(error))),
+);
+
+for (const [index, name] of backendNames.entries()) {
+  const opened = known(machines[index], 'machine');
+  const skip = typeof opened === 'string' && `${name} does not open here: ${opened}`;
+  const open = (options: TinyEngineOptions = {}): Promise<TinyEngine> =>
+    openTinyEngine(name, typeof opened === 'string' ? options : { backend: opened, ...options });
+  const assertSame: typeof assertNear = roundsByRows.has(name) ? assertNear : assert.deepEqual;
+  after(async () => typeof opened !== 'string' && opened.close());
+
+  test(`${name}: whole, chunked and token-by-token prompts agree`, { skip }, async () => {
+    const engine = await open();
     const whole = await feed(engine.executor, engine.cache.openSequence(), prompt);
     assert.equal(whole.length, vocabulary);
     assert.ok(new Set(whole).size > vocabulary / 2);
@@ -35,18 +60,18 @@ for (const name of backendNames) {
       { rows: chainOf(sequence, prompt), select: { kind: 'logits', rows: [149] } },
       { onProgress: (rows) => progress.push(rows) },
     );
-    assert.deepEqual([...logits], whole);
+    assertSame([...logits], whole);
     assert.deepEqual(progress, [...range(1, 21).map((chunk) => chunk * 7), 150]);
     const single = engine.cache.openSequence();
     let last: number[] = [];
     for (const token of prompt) last = await feed(engine.executor, single, [token]);
-    assert.deepEqual(last, whole);
+    assertSame(last, whole);
     await chunked.close();
     await engine.close();
   });
 
   test(`${name}: more rows are selected than one pass of the head takes`, { skip }, async () => {
-    const engine = await openTinyEngine(name);
+    const engine = await open();
     const { executor, cache } = engine;
     const expected: number[][] = [];
     const single = cache.openSequence();
@@ -73,7 +98,7 @@ for (const name of backendNames) {
       );
       assert.equal(result.logits.length, 0);
       assert.deepEqual([...streamed.keys()], rows);
-      for (const [row, logits] of streamed) assert.deepEqual(logits, expected[row]);
+      for (const [row, logits] of streamed) assertSame(logits, known(expected[row], 'row'));
       sequence.forget(0);
       const again = await tried.run({
         rows: chainOf(sequence, prompt.slice(0, 60)),
@@ -93,7 +118,7 @@ for (const name of backendNames) {
   test(`${name}: a tree equals its paths, and goes on behind the one that is committed`, {
     skip,
   }, async () => {
-    const engine = await openTinyEngine(name);
+    const engine = await open();
     const { executor, cache } = engine;
     const begin = prompt.slice(0, 125);
     const parents = [-1, 0, 0, 1, 2, -1, 3, 3, 6, 5];
@@ -120,7 +145,7 @@ for (const name of backendNames) {
       await feed(executor, path, begin);
       const tokens = pathTo(node).map((step) => known(nodes[step], 'node'));
       const expected = await feed(executor, path, tokens);
-      assert.deepEqual(atOnce.slice(node * vocabulary, (node + 1) * vocabulary), expected, `node ${node}`);
+      assertSame(atOnce.slice(node * vocabulary, (node + 1) * vocabulary), expected, `node ${node}`);
       path.close();
     }
     const grown = cache.openSequence();
@@ -137,7 +162,7 @@ for (const name of backendNames) {
       });
       pieces.push(...logits);
     }
-    assert.deepEqual(pieces, atOnce);
+    assertSame(pieces, atOnce);
     const kept = pathTo(8);
     for (const sequence of [tree, grown]) {
       const moves = sequence.commit(kept.map((node) => 125 + node));
@@ -147,15 +172,15 @@ for (const name of backendNames) {
     const plain = cache.openSequence();
     await feed(executor, plain, [...begin, ...kept.map((node) => known(nodes[node], 'node'))]);
     const next = await feed(executor, plain, [11, 12, 13]);
-    assert.deepEqual(await feed(executor, tree, [11, 12, 13]), next);
-    assert.deepEqual(await feed(executor, grown, [11, 12, 13]), next);
+    assertSame(await feed(executor, tree, [11, 12, 13]), next);
+    assertSame(await feed(executor, grown, [11, 12, 13]), next);
     await engine.close();
   });
 
   test(`${name}: several sequences in one step, and steps of several sessions at once`, {
     skip,
   }, async () => {
-    const engine = await openTinyEngine(name, { maxSequences: 3 });
+    const engine = await open({ maxSequences: 3 });
     const { executor, cache } = engine;
     const tokens = range(0, 7).map((seed) => tokensOf(seed + 20, 10 + seed));
     const alone: number[][] = [];
@@ -178,7 +203,7 @@ for (const name of backendNames) {
       [...last].sort((a, b) => a - b),
     );
     const { logits, cacheRows } = await executor.run({ rows, select: { kind: 'logits', rows: last } });
-    assert.deepEqual([...logits], alone.flat());
+    assertSame([...logits], alone.flat());
     assert.deepEqual(
       cacheRows,
       rows.map(({ position }) => position),
@@ -196,13 +221,13 @@ for (const name of backendNames) {
       await new Promise((resolve) => setTimeout(resolve, 20));
       return [...result.logits];
     });
-    assert.deepEqual(await Promise.all(together), alone);
+    assertSame((await Promise.all(together)).flat(), alone.flat());
     assert.deepEqual(order, range(0, 7));
     await engine.close();
   });
 
   test(`${name}: a shared beginning goes on like one computed anew`, { skip }, async () => {
-    for (const contextRows of [128, 512]) await sharesBeginnings(await openTinyEngine(name, { contextRows }));
+    for (const contextRows of [128, 512]) await sharesBeginnings(await open({ contextRows }));
   });
 
   async function sharesBeginnings(engine: TinyEngine): Promise<void> {
@@ -214,7 +239,7 @@ for (const name of backendNames) {
       await executor.move(moves);
       const plain = cache.openSequence();
       if (length > 0) await feed(executor, plain, prompt.slice(0, length));
-      assert.deepEqual(await feed(executor, sequence, [5, 6, 7]), await feed(executor, plain, [5, 6, 7]));
+      assertSame(await feed(executor, sequence, [5, 6, 7]), await feed(executor, plain, [5, 6, 7]));
       for (const each of [sequence, plain]) each.close();
     }
     // Cut back into the shared page: it gets a page of its own, the other keeps what it had.
@@ -223,15 +248,15 @@ for (const name of backendNames) {
     second.forget(100);
     const plain = cache.openSequence();
     await feed(executor, plain, prompt.slice(0, 100));
-    assert.deepEqual(await feed(executor, second, [9, 8]), await feed(executor, plain, [9, 8]));
+    assertSame(await feed(executor, second, [9, 8]), await feed(executor, plain, [9, 8]));
     const unshared = cache.openSequence();
     await feed(executor, unshared, prompt);
-    assert.deepEqual(await feed(executor, first, [3]), await feed(executor, unshared, [3]));
+    assertSame(await feed(executor, first, [3]), await feed(executor, unshared, [3]));
     await engine.close();
   }
 
   test(`${name}: a saved sequence goes on in another cache`, { skip }, async () => {
-    const engine = await openTinyEngine(name);
+    const engine = await open();
     const sequence = engine.cache.openSequence();
     await feed(engine.executor, sequence, prompt);
     const pages: Uint8Array[] = [];
@@ -240,25 +265,25 @@ for (const name of backendNames) {
     });
     const expected = await feed(engine.executor, sequence, [1, 2]);
     await engine.close();
-    const later = await openTinyEngine(name);
+    const later = await open();
     const other = later.cache.openSequence();
     await feed(later.executor, other, tokensOf(9, 300));
     const restored = await later.cache.restore(150, async (page) => page.set(known(pages.shift(), 'page')));
-    assert.deepEqual(await feed(later.executor, restored, [1, 2]), expected);
+    assertSame(await feed(later.executor, restored, [1, 2]), expected);
     await later.close();
   });
 
-  test(`${name}: a plan cut between layers gives the same bits`, { skip }, async () => {
-    const [one, many] = [await openTinyEngine(name), await openTinyEngine(name, { cut: 'layers' })];
+  test(`${name}: a plan cut between layers changes nothing`, { skip }, async () => {
+    const [one, many] = [await open(), await open({ cut: 'layers' })];
     assert.ok(many.plan.segments.length > one.plan.segments.length);
     const whole = await feed(one.executor, one.cache.openSequence(), prompt);
-    assert.deepEqual(await feed(many.executor, many.cache.openSequence(), prompt), whole);
+    assertSame(await feed(many.executor, many.cache.openSequence(), prompt), whole);
     await one.close();
     await many.close();
   });
 
   test(`${name}: an abort leaves the sequences as they were and the executor usable`, { skip }, async () => {
-    const engine = await openTinyEngine(name);
+    const engine = await open();
     const { executor, cache } = engine;
     const sequence = cache.openSequence();
     await feed(executor, sequence, prompt.slice(0, 140));
@@ -279,19 +304,19 @@ for (const name of backendNames) {
     await assert.rejects(waiting, { code: 'aborted' });
     await assert.rejects(running, { code: 'aborted' });
     assert.deepEqual([sequence.committed, sequence.pending], [140, 1]);
-    assert.deepEqual(await behind, await feed(executor, cache.openSequence(), [1, 2]));
+    assertSame(await behind, await feed(executor, cache.openSequence(), [1, 2]));
     await assert.rejects(executor.run({ rows, select: { kind: 'nothing' } }, { signal }), {
       code: 'aborted',
     });
     sequence.forget(140);
     const plain = cache.openSequence();
     await feed(executor, plain, prompt.slice(0, 140));
-    assert.deepEqual(await feed(executor, sequence, [7]), await feed(executor, plain, [7]));
+    assertSame(await feed(executor, sequence, [7]), await feed(executor, plain, [7]));
     await engine.close();
   });
 
   test(`${name}: wrong steps are refused before anything changes`, { skip }, async () => {
-    const engine = await openTinyEngine(name, { contextLength: 100 });
+    const engine = await open({ contextLength: 100 });
     const { executor, cache } = engine;
     const [sequence, other] = [cache.openSequence(), cache.openSequence()];
     await feed(executor, sequence, prompt.slice(0, 90));
@@ -341,7 +366,7 @@ for (const name of backendNames) {
   test(`${name}: everything comes from the budget and goes back`, { skip }, async () => {
     const budget = openBudget();
     const backend = await openBackend(name, { threads: 1 });
-    const engine = await openTinyEngine(name, { budget, backend });
+    const engine = await open({ budget, backend });
     await feed(engine.executor, engine.cache.openSequence(), prompt);
     const { weightBytes } = backend.memory();
     assert.equal(budget.reservedBytes, weightBytes + engine.executor.arenaBytes + engine.cache.heldBytes);
@@ -350,14 +375,14 @@ for (const name of backendNames) {
     const step = { rows, select: { kind: 'logits', rows: [0] } } as const;
     // The first is not over when the executor is closed, however fast the machine.
     const onLogits = () => new Promise<void>((resolve) => setImmediate(resolve));
-    const open = [engine.executor.run(step, { onLogits }), engine.executor.run(step)];
-    const outcomes = open.map((run) => assert.rejects(run, { code: 'aborted' }));
+    const running = [engine.executor.run(step, { onLogits }), engine.executor.run(step)];
+    const outcomes = running.map((run) => assert.rejects(run, { code: 'aborted' }));
     await Promise.all([...outcomes, engine.close()]);
     await assert.rejects(engine.executor.run(step), { code: 'aborted' });
     assert.deepEqual(backend.memory(), { weightBytes: 0, regionBytes: 0 });
     assert.equal(budget.reservedBytes, 0);
     const tight = openBudget(withoutPages - 1000);
-    await assert.rejects(openTinyEngine(name, { budget: tight, backend }), { code: 'out-of-budget' });
+    await assert.rejects(open({ budget: tight, backend }), { code: 'out-of-budget' });
     await backend.close();
   });
 
@@ -365,7 +390,7 @@ for (const name of backendNames) {
     skip,
   }, async () => {
     const events: TraceEvent[] = [];
-    const engine = await openTinyEngine(name, { onTrace: (event) => events.push(event) });
+    const engine = await open({ onTrace: (event) => events.push(event) });
     const sequence = engine.cache.openSequence();
     const rows = chainOf(sequence, prompt.slice(0, 40));
     await engine.executor.run({ rows, select: { kind: 'argmax', rows: [39] } });

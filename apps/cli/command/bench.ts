@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander';
 import { type MachineRates, openBackend } from '../../../src/backend.ts';
 import { type BackendName, backendNames, type CacheType, cacheTypes, Engine } from '../../../src/index.ts';
+import { deviceUse } from '../../bench/device-use.ts';
 import type { ModelShapeName } from '../../bench/model-shapes.ts';
 import { measureModel, rowsNeeded, type SpeedPlan } from '../../bench/model-speed.ts';
 import { shapeFile, shapeNames } from '../../bench/shape-file.ts';
@@ -184,7 +185,10 @@ async function measure(
       ...(rates ? { rates } : {}),
       loadMs: description.loadMs,
       memory: { weightsBytes, kvCacheBytes, arenaBytes, loadedPeakBytes, peakRssBytes, besideBytes },
-      speeds,
+      speeds: speeds.map((speed) => {
+        const { perToken } = description;
+        return perToken && rates ? { ...speed, use: deviceUse(speed, perToken, rates) } : speed;
+      }),
     };
   } finally {
     bar.clear();

@@ -251,9 +251,9 @@ export class WebgpuBackend implements Backend {
     ];
   }
 
-  measureRates(): Promise<MachineRates> {
+  async measureRates(): Promise<MachineRates> {
     this.#expectOpen();
-    return measureDevice(this.#device);
+    return { machine: this.#opened.identity, ...(await measureDevice(this.#device)) };
   }
 
   get isLost(): boolean {

@@ -26,6 +26,7 @@ export interface Attention {
 export const attention: OpRule<Attention> = {
   op: 'attention',
   readsStep: true,
+  cacheRead: ({ layer, window = Number.POSITIVE_INFINITY }) => ({ layer, rows: window }),
   infer(operation, operands, { rows }) {
     const query = operandOf(operands, 0, 'attention');
     expectDim(query.shape[1], operation.headCount * operation.keySize, 'attention', query);
