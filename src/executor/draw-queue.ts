@@ -15,6 +15,7 @@ import type { DrawnToken, DrawQueue, DrawStep } from '../executor.ts';
 import type { Sequence } from '../kv-cache.ts';
 import type { Plan } from '../plan.ts';
 import { DrawSlots, type SlotRow } from './draw-slots.ts';
+import type { Pace } from './pace.ts';
 import type { StageRunner } from './stage-runner.ts';
 import type { TurnQueue } from './turn-queue.ts';
 
@@ -25,6 +26,7 @@ export interface DrawParts {
   readonly block: StepBlock;
   readonly arena: Region;
   readonly step: Region;
+  readonly pace: Pace | undefined;
 }
 
 const stages = ['body', 'head'] as const;
@@ -121,10 +123,13 @@ class QueuedDraws implements DrawQueue {
     if (this.#queued.length >= this.#slots.length - 1) {
       throw new NearfieldError('internal', `At most ${this.#slots.length - 1} draws wait to be taken`);
     }
-    const { turns } = this.#draws;
+    const { turns, parts } = this.#draws;
+    // Those under way are taken first: nobody waits for a token until a gap is over.
+    if (parts.pace?.isDue && this.#queued.length > 0) return false;
     await turns.enter(signal);
     try {
-      this.#draws.parts.runner.throwIfStopped(signal);
+      await parts.pace?.gap();
+      parts.runner.throwIfStopped(signal);
       if (this.#closing || this.#sequence.prepareToAppend().length > 0) return false;
       this.#queue(step);
       return true;
@@ -192,6 +197,7 @@ class QueuedDraws implements DrawQueue {
       const settled = slot.ticket.settled() ?? Promise.resolve();
       // Heard of when it is taken.
       settled.catch(() => {});
+      parts.pace?.follow(settled);
       this.#queued.push({ cacheRow: placed.cacheRow, settled });
       this.#rows++;
     } catch (error) {

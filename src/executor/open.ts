@@ -67,7 +67,7 @@ export function openExecutor(options: ExecutorOptions): PlanExecutor {
   const block = stepBlock(maxRows, maxSelected, maxSequences, cache.contextLength, plan.cache.pageRows);
   const arenaBytes = evaluateDim(plan.arenaBytes, [maxRows, maxSelected]);
   // A row's token must be known before it is computed where tables lie elsewhere, or something has to happen between programs.
-  const isUnbroken = !(weights.isStreamed || weights.rows || options.onTrace || options.gaps);
+  const isUnbroken = !(weights.isStreamed || weights.rows || options.onTrace);
   const draws = isUnbroken && backend.drawing !== undefined;
   const stepBytes = block.mostBytes + (draws ? drawBytes : 0);
   // The machine has as much of it in each memory.
@@ -93,7 +93,7 @@ export function openExecutor(options: ExecutorOptions): PlanExecutor {
     const runner = new StageRunner({ backend, plan, weights, arena, step, onTrace: options.onTrace, pace });
     const limits = { maxRows, maxSelected, maxSequences, maxMoves: movesAtATime };
     return new QueuedExecutor({
-      ...{ backend, plan, cache, weights, runner, block, arena, step, limits, free, draws },
+      ...{ backend, plan, cache, weights, runner, block, arena, step, limits, free, draws, pace },
       arenaBytes: reservation.bytes,
     });
   } catch (error) {

@@ -10,6 +10,7 @@ import { AppendedRows } from './appended-rows.ts';
 import { checkStep } from './check-step.ts';
 import { Draws } from './draw-queue.ts';
 import { MoveRunner } from './move-runner.ts';
+import type { Pace } from './pace.ts';
 import { Passes } from './passes.ts';
 import type { StageRunner } from './stage-runner.ts';
 import { type RunningStep, StepResults } from './step-results.ts';
@@ -33,6 +34,7 @@ export interface ExecutorParts {
   readonly arenaBytes: number;
   /** Whether the machine draws tokens, and the region of the step has room for it. */
   readonly draws: boolean;
+  readonly pace: Pace | undefined;
   /** Releases the regions and their reservation. */
   readonly free: () => void;
 }

@@ -80,6 +80,23 @@ test('the next step is asked for before a token is read, and eight bytes are', {
   assert.equal(work.bytesRead - before.bytesRead, 16 * 8);
 });
 
+test('with gaps between pieces of work tokens are drawn on the device, too', { skip }, async () => {
+  await using gentle = await loadEngine(path, {
+    ...{ backend: 'webgpu', priority: 'interactive', chunkRows: 16, contextLength: 256 },
+  });
+  await using session = await gentle.session();
+  const options = { maxTokens: 16, ignoreEnd: true, decoder: 'plain', temperature: 0.9, seed: 6 } as const;
+  const host = await session.generate(prompt, { ...options, logprobs: 1 }).result();
+  for (;;) {
+    using watch = watchDevice();
+    const { tokens } = await session.generate(prompt, options).result();
+    assert.deepEqual(tokens, host.tokens);
+    // The kernels are compiled beside the first tokens.
+    if (watch.copies.filter(({ source }) => source === 'step').length === 16) break;
+    await sleep(50);
+  }
+});
+
 test('sessions take turns, leave, abort, pause, and go on as if alone', { skip }, async () => {
   await using session = await (await engine()).session();
   await using other = await (await engine()).session();
