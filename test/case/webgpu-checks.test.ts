@@ -4,6 +4,14 @@ import { after, test } from 'node:test';
 import { attentionCheck, mergeCheck } from '../../src/backend/webgpu/check/attention-check.ts';
 import { cacheMoveCheck, cacheWriteCheck, ropeCheck } from '../../src/backend/webgpu/check/cache-checks.ts';
 import {
+  adjustCheck,
+  firstCheck,
+  greatestCheck,
+  pickCheck,
+  selectCheck as selectDrawnCheck,
+  weighCheck,
+} from '../../src/backend/webgpu/check/draw-checks.ts';
+import {
   expertProductCheck,
   expertSumCheck,
   routeCheck,
@@ -25,6 +33,14 @@ import { tileWays } from '../../src/backend/webgpu/product-ways.ts';
 import { attentionKernel, mergeKernel } from '../../src/backend/webgpu/shader/attention.ts';
 import { tileSize } from '../../src/backend/webgpu/shader/block-tile.ts';
 import { cacheMoveKernel, cacheWriteKernel, ropeKernel } from '../../src/backend/webgpu/shader/cache.ts';
+import {
+  adjustKernel,
+  firstKernel,
+  greatestKernel,
+  pickKernel,
+  selectKernel as selectDrawnKernel,
+  weighKernel,
+} from '../../src/backend/webgpu/shader/draw.ts';
 import {
   expertProductKernel,
   expertSumKernel,
@@ -71,6 +87,7 @@ const product = { layouts: [q4, q4], gating, norm: true, residual: false };
 const tile = { rows: 1, columns: 2, lanes: 8, unrolled: true, joined: 4, halves: false };
 const manyRows = { rows: tileSize, columns: tileSize };
 const keys = { keys: rotation, queryHeads: 4 };
+const grid = { groups: 3, threads: 64 };
 
 const subjects: Readonly<Record<string, Subject>> = {
   embed: [embedKernel(q4), () => embedCheck(q4), 'let factor = ', 'let factor = 1.01 * '],
@@ -162,6 +179,16 @@ const subjects: Readonly<Record<string, Subject>> = {
     'i + 1u < p.splits',
   ],
   route: [routeKernel(routing), () => routeCheck({ op: 'route', ...routing }), '!taken && ', ''],
+  'draw adjust': [adjustKernel(grid), () => adjustCheck(grid), ' - presence', ''],
+  'draw greatest': [greatestKernel(grid), () => greatestCheck(grid), 'max(a.w, b.x)', 'max(a.w, b.w)'],
+  'draw first': [firstKernel(grid), () => firstCheck(grid), 'if (other > key)', 'if (other >= key)'],
+  'draw select': [
+    selectDrawnKernel(grid),
+    () => selectDrawnCheck(grid),
+    ...(['bits == banned || key < threshold', 'key < threshold'] as const),
+  ],
+  'draw weigh': [weighKernel(grid), () => weighCheck(grid), 'away <= ', 'away < '],
+  'draw pick': [pickKernel(grid), () => pickCheck(grid), 'before = after;', ''],
   'expert-sum': [expertSumKernel, expertSumCheck, 'sum += weight * ', 'sum += '],
   'expert-product': [
     expertProductKernel(q6, 1),

@@ -11,6 +11,20 @@ export async function runCheck(
   kernel: KernelText,
   check: KernelCheck,
 ): Promise<string | undefined> {
+  for (let one: KernelCheck | undefined = check; one; one = one.next) {
+    const problem = await runLaunch(device, pipeline, layout, kernel, one);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+async function runLaunch(
+  device: GPUDevice,
+  pipeline: GPUComputePipeline,
+  layout: GPUBindGroupLayout,
+  kernel: KernelText,
+  check: KernelCheck,
+): Promise<string | undefined> {
   const made: GPUBuffer[] = [];
   const bufferOf = (data: ArrayBufferView<ArrayBuffer>, flags: number): GPUBuffer => {
     const buffer = device.createBuffer({

@@ -38,6 +38,8 @@ export interface KernelCheck {
   readonly expected: ArrayLike<number>;
   /** How far each value may be from what is expected. */
   readonly bounds: ArrayLike<number>;
+  /** Another launch that has to be right, too. */
+  readonly next?: KernelCheck | undefined;
 }
 
 export const withCheck = (kernel: KernelText, check: () => KernelCheck): KernelText => ({ ...kernel, check });
