@@ -60,8 +60,8 @@ function stepWords({ uniform = 0, entries = [], drawn = [] }: BlockParts = {}): 
   draw.begin(slot, rule, uniform);
   draw.lookBack(drawn.map((_, index) => index + 1));
   draw.adjust(entries);
-  const words = new Uint32Array(step.words.length + drawBlockLayout.words);
-  words.set(step.words);
+  const words = new Uint32Array(step.drawnTokensWord + drawBlockLayout.words);
+  new Uint8Array(words.buffer).set(step.bytes);
   new Uint8Array(words.buffer).set(draw.bytes, 4 * step.drawBlockWord);
   for (const [index, token] of drawn.entries()) {
     words[step.drawnTokensWord + (index + 1) * drawBlockLayout.drawnWords] = token;
