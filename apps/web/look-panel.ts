@@ -116,10 +116,9 @@ export class LookPanel {
     verdict.className = 'verdict measuring';
     verdict.textContent = 'Measuring this device…';
     try {
-      const { priority: _, ...options } = fields.options();
       const available = availableBytes();
       const estimate = await estimateModel(input, {
-        ...options,
+        ...fields.options(),
         signal,
         ...(available === undefined ? {} : { availableBytes: available }),
       });

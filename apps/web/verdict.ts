@@ -12,6 +12,12 @@ export interface Verdict {
 /** Below this, in tokens per second, writing is slower than reading aloud. */
 const slowRate = 3;
 
+/** Beyond this, what a page does with a token takes as long as computing it, and is not measured. */
+const quickRate = 200;
+
+const sayWriting = (rate: number): string =>
+  rate > quickRate ? `more than ${sayRoughRate(quickRate)}` : `about ${sayRoughRate(rate)}`;
+
 export function verdictOf(estimate: ModelEstimate): Verdict {
   const { memory, fits, fitsFullContext, largestContext, availableBytes, streaming, contextLength } =
     estimate;
@@ -19,7 +25,7 @@ export function verdictOf(estimate: ModelEstimate): Verdict {
   const [first] = estimate.speeds;
   const speed =
     first &&
-    `It writes about ${sayRoughRate(first.decodeTokensPerSecond)} here and reads about ${sayRoughRate(first.prefillTokensPerSecond)}.`;
+    `It writes ${sayWriting(first.decodeTokensPerSecond)} here and reads about ${sayRoughRate(first.prefillTokensPerSecond)}.`;
   const isSlow = first !== undefined && first.decodeTokensPerSecond < slowRate;
   if (fits === false && !streaming) {
     const there = availableBytes === undefined ? '' : `; there is ${sayBytes(availableBytes)}`;

@@ -15,7 +15,13 @@ import { measureReading } from './measure-reading.ts';
 import { measureSpeed } from './measure-speed.ts';
 import { type Machine, rowsWithRoom } from './open-machine.ts';
 import { describeStream, planForBudget } from './open-weights.ts';
-import { defaultBackend, defaultCacheType, defaultChunkRows, selectedRows } from './pass-bounds.ts';
+import {
+  defaultBackend,
+  defaultCacheType,
+  defaultChunkRows,
+  mannersOf,
+  selectedRows,
+} from './pass-bounds.ts';
 import type { StreamPlan } from './plan-stream.ts';
 
 export interface EstimateOptions
@@ -27,6 +33,7 @@ export interface EstimateOptions
     | 'cacheType'
     | 'memoryBudget'
     | 'chunkRows'
+    | 'priority'
     | 'assets'
     | 'headers'
     | 'signal'
@@ -140,7 +147,8 @@ async function estimateOn(
 ): Promise<Omit<ModelEstimate, 'backend' | 'threads'>> {
   const trained = model.description.contextLength;
   const contextLength = options.contextLength ?? trained;
-  const maxRows = options.chunkRows ?? defaultChunkRows;
+  const { chunkRows, gaps } = mannersOf(options.priority);
+  const maxRows = options.chunkRows ?? chunkRows;
   if (!(contextLength >= 1) || !(maxRows >= 1)) {
     throw new NearfieldError('bad-argument', 'The context and the rows of a pass are whole numbers above 0');
   }
@@ -170,8 +178,9 @@ async function estimateOn(
   const fit = judge(memory, rows, pages, options);
   const promptRows = Math.min(promptRowsWanted, rows);
   const depths = options.depths ?? depthsWanted;
+  const gapShare = gaps ? gaps.gapMs / gaps.workMs : 0;
   const passMs = (computeMs = 0, passes = 1): number =>
-    Math.max(computeMs, passes * (streaming?.readMsPerPass ?? 0));
+    Math.max(computeMs * (1 + gapShare), passes * (streaming?.readMsPerPass ?? 0));
   const promptPasses = Math.ceil(promptRows / (stream?.maxRows ?? maxRows));
   const speeds = (measured ? depths : [])
     .filter((depth) => depth < rows)

@@ -20,7 +20,7 @@ import { hashModel } from './model-hash.ts';
 import { openMachine, rowsWithRoom } from './open-machine.ts';
 import { openParts } from './open-parts.ts';
 import { describeStream } from './open-weights.ts';
-import { defaultCacheType, type Priority, priorities, priorityNames, selectedRows } from './pass-bounds.ts';
+import { defaultCacheType, mannersOf, selectedRows } from './pass-bounds.ts';
 import { PresentParts } from './present-parts.ts';
 import { Recovery } from './recovery.ts';
 
@@ -180,11 +180,6 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
 function standInFor(name: BackendName, backend: Backend): BackendName | undefined {
   const [first] = automaticBackends;
   return backend.recover && first !== name ? first : undefined;
-}
-
-function mannersOf(priority: Priority = 'throughput'): (typeof priorities)[Priority] {
-  if (Object.hasOwn(priorities, priority)) return priorities[priority];
-  throw new NearfieldError('bad-argument', `priority is ${priorityNames.join(' or ')}, not ${priority}`);
 }
 
 function wholeOption(name: string, value: number, most: number): number {

@@ -1,5 +1,6 @@
 /** The bounds an engine's plan is made for where the caller states none. */
 import type { BackendName } from '../backend.ts';
+import { NearfieldError } from '../base/error.ts';
 import type { ExecutorOptions } from '../executor.ts';
 import type { CacheType } from '../graph.ts';
 import type { PlanOptions } from '../plan.ts';
@@ -26,3 +27,9 @@ export const selectedRows = 64;
 export const defaultBackend: BackendName = 'wasm';
 /** Halves cost nothing that can be measured in the text; the reference keeps what it computes. */
 export const defaultCacheType = (backend: string): CacheType => (backend === 'reference' ? 'f32' : 'f16');
+
+/** Throws `bad-argument` for what is no priority. */
+export function mannersOf(priority: Priority = 'throughput'): Manners {
+  if (Object.hasOwn(priorities, priority)) return priorities[priority];
+  throw new NearfieldError('bad-argument', `priority is ${priorityNames.join(' or ')}, not ${priority}`);
+}
