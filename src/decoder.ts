@@ -83,6 +83,15 @@ export interface DraftModel {
   openSequence(): Sequence;
   /** Gives back memory that none of its sequences has. */
   trim?(): void;
+  /** Of a machine that may be lost; the target's next step brings it back. */
+  readonly loss?: MachineLoss | undefined;
+}
+
+export interface MachineLoss {
+  /** Counts losses: rows computed before the present one are gone. */
+  readonly epoch: number;
+  /** Whether the machine is gone at present, or on its way back. */
+  readonly isLost: boolean;
 }
 
 /** When the draft stops and the target verifies. */

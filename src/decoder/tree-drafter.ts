@@ -12,6 +12,9 @@ export type DraftEnd = 'context-full' | 'out-of-budget';
 
 export class TreeDrafter {
   readonly timeline: DraftTimeline;
+  readonly #model: DraftModel;
+  /** The loss behind which the rows of the timeline were computed. */
+  #epoch: number | undefined;
   /** Set for the rest of a decoding once the draft cannot go on. */
   end: DraftEnd | undefined;
   /** Whether it has the tokens of the last `carryOver` in its vocabulary and its context. */
@@ -24,6 +27,8 @@ export class TreeDrafter {
   #tokens: readonly number[] = [];
 
   constructor(model: DraftModel, clock: () => number) {
+    this.#model = model;
+    this.#epoch = model.loss?.epoch;
     this.timeline = new DraftTimeline(model, clock);
   }
 
@@ -38,6 +43,7 @@ export class TreeDrafter {
    * not, or the draft cannot follow. `tokens` stays the loop's own list.
    */
   async carryOver(tokens: readonly number[]): Promise<CandidateTree | undefined> {
+    this.#dropLost();
     this.isFollowing = this.#canFollow(tokens);
     if (!this.isFollowing) return undefined;
     this.#tokens = tokens;
@@ -107,7 +113,7 @@ export class TreeDrafter {
   }
 
   #canFollow(tokens: readonly number[]): boolean {
-    if (this.end) return false;
+    if (this.end || this.#model.loss?.isLost) return false;
     const isShort = tokens.length >= this.timeline.contextLength;
     // Ids that only the target has stand for nothing the draft knows.
     const isStrange = tokens.slice(this.timeline.length).some((id) => id >= this.timeline.vocabularySize);
@@ -162,13 +168,27 @@ export class TreeDrafter {
     return reader.read(logits.subarray(0, this.#sharedIds), position, history);
   }
 
-  /** Undefined where the draft cannot go on: it then sits out, and decoding goes on without it. */
+  /** What a lost machine held is computed anew when the draft is next to follow. */
+  #dropLost(): boolean {
+    const { loss } = this.#model;
+    const isGone = loss !== undefined && (loss.isLost || loss.epoch !== this.#epoch);
+    if (isGone) this.close();
+    this.#epoch = loss?.epoch;
+    return isGone;
+  }
+
+  /**
+   * Undefined where the draft cannot go on: it then sits out, and decoding goes on without it; until the next tree where the
+   * machine was lost.
+   */
   async #guarded<T>(work: () => Promise<T>): Promise<T | undefined> {
     try {
-      return await work();
+      const result = await work();
+      return this.#dropLost() ? undefined : result;
     } catch (error) {
       const code = error instanceof NearfieldError ? error.code : undefined;
       if (code === 'aborted') throw error;
+      if (this.#dropLost()) return undefined;
       this.close();
       if (code !== 'out-of-budget' && code !== 'context-full') throw error;
       this.end = code;

@@ -153,6 +153,7 @@ export class LocalSession implements Session {
         contextLength: draft.contextLength,
         openSequence: () => draft.cache.openSequence(),
         trim: () => draft.cache.trim(),
+        loss: this.#parts.recovery,
       };
     const proposer = openProposer(decoder, { draft: model, fallback });
     this.#proposer?.proposer.close?.();

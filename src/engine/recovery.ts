@@ -41,6 +41,11 @@ export class Recovery {
     return this.#means.backend().isLost === true;
   }
 
+  /** Gone, or on its way back. */
+  get isLost(): boolean {
+    return this.isNeeded || this.#underWay !== undefined;
+  }
+
   /** One for all that ask meanwhile. `isAgain`: it has just been brought back. Rejects with `backend` where nothing is left to compute with. */
   recover(cause: unknown, isAgain: boolean): Promise<void> {
     if (!this.#underWay) {
