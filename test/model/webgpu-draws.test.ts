@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type Engine, type GenerateOptions, loadEngine } from '../../src/engine.ts';
 import { findSoftwareGpu } from '../fixture/software-gpu.ts';
-import { watchDevice } from '../fixture/watch-device.ts';
+import { changeKernels, watchDevice } from '../fixture/watch-device.ts';
 
 const { skip } = await findSoftwareGpu();
 const path = fileURLToPath(new URL('../../models/fable/fable-1m-q8_0.gguf', import.meta.url));
@@ -94,6 +94,24 @@ test('with gaps between pieces of work tokens are drawn on the device, too', { s
     // The kernels are compiled beside the first tokens.
     if (watch.copies.filter(({ source }) => source === 'step').length === 16) break;
     await sleep(50);
+  }
+});
+
+test('where a kernel of the draw is wrong the host draws, and the engine says so', { skip }, async () => {
+  using _ = changeKernels((code, label) =>
+    label.startsWith('draw first') ? code.replace('if (other > key)', 'if (other >= key)') : code,
+  );
+  await using wrong = await loadEngine(path, { backend: 'webgpu', chunkRows: 16, contextLength: 256 });
+  await using session = await wrong.session();
+  await using other = await (await engine()).session();
+  const options = { maxTokens: 8, ignoreEnd: true, decoder: 'plain' } as const;
+  const right = await other.generate(prompt, { ...options, logprobs: 1 }).result();
+  for (let isTold = false; !isTold; ) {
+    using watch = watchDevice();
+    const { tokens } = await session.generate(prompt, options).result();
+    assert.deepEqual(tokens, right.tokens);
+    assert.ok(watch.copies.every(({ source }) => source !== 'step'));
+    isTold = (await wrong.machine()).remarks.some((line) => /^kernel draw first .* is not used/.test(line));
   }
 });
 
