@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type Engine, type GenerateOptions, loadEngine } from '../../src/engine.ts';
 import { findSoftwareGpu } from '../fixture/software-gpu.ts';
+import { temporaryFolder } from '../fixture/temporary-folder.ts';
 import { changeKernels, watchDevice } from '../fixture/watch-device.ts';
 
 const { skip } = await findSoftwareGpu();
@@ -101,7 +102,10 @@ test('where a kernel of the draw is wrong the host draws, and the engine says so
   using _ = changeKernels((code, label) =>
     label.startsWith('draw first') ? code.replace('if (other > key)', 'if (other >= key)') : code,
   );
-  await using wrong = await loadEngine(path, { backend: 'webgpu', chunkRows: 16, contextLength: 256 });
+  await using files = await temporaryFolder();
+  await using wrong = await loadEngine(path, {
+    ...{ backend: 'webgpu', chunkRows: 16, contextLength: 256, cacheFolder: files.path('facts') },
+  });
   await using session = await wrong.session();
   await using other = await (await engine()).session();
   const options = { maxTokens: 8, ignoreEnd: true, decoder: 'plain' } as const;
