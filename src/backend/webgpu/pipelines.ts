@@ -1,5 +1,6 @@
 /** Compute pipelines by the text of their kernel: compiled once per device, without keeping the caller waiting. */
 import { NearfieldError } from '../../base/error.ts';
+import { nextTurn } from '../../base/platform.ts';
 import { runCheck } from './check/run-check.ts';
 import type { KernelVerdicts } from './kernel-verdicts.ts';
 import { type KernelText, shaderText } from './shader/kernel.ts';
@@ -70,9 +71,10 @@ export class Pipelines {
     try {
       const verdict = await this.#verdicts.of(kernel);
       if (verdict?.problem !== undefined) throw this.#refusal(kernel, verdict.problem);
-      const pipeline = await this.#compile(kernel, layout);
+      const pipeline = await this.#compile(device, kernel, layout);
       if (kernel.check && !verdict) {
         const problem = await runCheck(device, pipeline, layout, kernel, kernel.check());
+        await this.#throwIfLost(device, kernel);
         await this.#verdicts.note(kernel, problem);
         if (problem !== undefined) throw this.#refusal(kernel, problem);
       }
@@ -88,24 +90,32 @@ export class Pipelines {
     return new WrongKernelError('backend', `The GPU's driver has no right kernel ${key}: ${problem}`);
   }
 
-  async #compile(kernel: KernelText, layout: GPUBindGroupLayout): Promise<GPUComputePipeline> {
+  /** A lost device refuses everything, and may say so before it says that it is lost. */
+  async #throwIfLost(device: GPUDevice, { key }: KernelText, cause?: unknown): Promise<void> {
+    await nextTurn();
+    if (device === this.#device && !this.#isLost) return;
+    throw new NearfieldError('backend', `The GPU was lost before it had ${key}`, { cause });
+  }
+
+  async #compile(
+    device: GPUDevice,
+    kernel: KernelText,
+    layout: GPUBindGroupLayout,
+  ): Promise<GPUComputePipeline> {
     // A wrong text is this kernel's own failure, none of the device.
-    this.#device.pushErrorScope('validation');
-    const module = this.#device.createShaderModule({ code: shaderText(kernel), label: kernel.key });
-    const problem = this.#device.popErrorScope().catch(() => null);
+    device.pushErrorScope('validation');
+    const module = device.createShaderModule({ code: shaderText(kernel), label: kernel.key });
+    const problem = device.popErrorScope().catch(() => null);
     try {
-      return await this.#device.createComputePipelineAsync({
-        layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      return await device.createComputePipelineAsync({
+        layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
         compute: { module, entryPoint: 'main' },
         label: kernel.key,
       });
     } catch (cause) {
       const told = (await problem)?.message ?? (cause instanceof Error ? cause.message : String(cause));
       const [reason = ''] = told.split('\n');
-      // A lost device refuses everything.
-      if (this.#isLost) {
-        throw new NearfieldError('backend', `The GPU was lost before it had ${kernel.key}`, { cause });
-      }
+      await this.#throwIfLost(device, kernel, cause);
       throw this.#refusal(kernel, `the driver refuses it (${reason})`);
     }
   }
