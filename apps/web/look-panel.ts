@@ -10,6 +10,7 @@ import { find, make, makeButton } from './dom.ts';
 import { lineOf } from './errors.ts';
 import { type ChosenOptions, LoadFields, type LoadFieldsListener } from './load-fields.ts';
 import type { ModelChoice } from './model-choice.ts';
+import { withPatience } from './patience.ts';
 import { availableBytes, verdictOf } from './verdict.ts';
 import { sayBytes, sayCount } from './words.ts';
 
@@ -117,11 +118,13 @@ export class LookPanel {
     verdict.textContent = 'Measuring this device…';
     try {
       const available = availableBytes();
-      const estimate = await estimateModel(input, {
+      const options = {
         ...fields.options(),
-        signal,
         ...(available === undefined ? {} : { availableBytes: available }),
-      });
+      };
+      const estimate = await withPatience(signal, (until) =>
+        estimateModel(input, { ...options, signal: until }),
+      );
       if (signal.aborted) return;
       const { tone, fit, speed } = verdictOf(estimate);
       verdict.className = `verdict ${tone}`;

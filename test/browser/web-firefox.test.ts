@@ -22,25 +22,22 @@ test('the chat page in Firefox', { timeout: 240_000 }, async (t) => {
   try {
     const click = (selector: string) => page.evaluate(`document.querySelector('${selector}').click()`);
     const isThere = (selector: string) => page.until(`document.querySelector('${selector}') !== null`);
-    const isSoon = async (selector: string): Promise<boolean> => {
-      for (let tries = 0; tries < 80; tries++) {
-        if (await page.evaluate(`document.querySelector('${selector}') !== null`)) return true;
+    // Workers that Firefox does not start are begun anew (`patience.ts`), after some seconds each.
+    const isSoon = async (selector: string): Promise<void> => {
+      for (let tries = 0; tries < 400; tries++) {
+        if (await page.evaluate(`document.querySelector('${selector}') !== null`)) return;
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
-      return false;
+      assert.fail(`${selector} is not there`);
     };
-    const loads = async (choice: string): Promise<boolean> => {
+    const loads = async (choice: string): Promise<void> => {
       await page.goto(server.url);
       await isThere('#models-view:not([hidden])');
       await isThere(choice);
       await click(choice);
-      if (!(await isSoon('.verdict.good'))) return false;
+      await isSoon('.verdict.good');
       await click('#load');
-      return isSoon('#chat-view:not([hidden])');
-    };
-    // Firefox does not always start a worker that is made soon after the page: then another visit does.
-    const isLoaded = async (choice: string): Promise<void> => {
-      for (let visits = 1; !(await loads(choice)); visits++) assert.ok(visits < 9, 'a model is loaded');
+      await isSoon('#chat-view:not([hidden])');
     };
     const settings = { temperature: 0, maxTokens: 24 };
     await page.goto(server.url);
@@ -48,7 +45,7 @@ test('the chat page in Firefox', { timeout: 240_000 }, async (t) => {
     await page.goto(server.url);
     assert.equal(await page.evaluate('crossOriginIsolated'), true);
     await page.until("document.getElementById('offline-state').textContent === 'Works offline.'");
-    await isLoaded('#choose-included');
+    await loads('#choose-included');
     assert.equal(await page.evaluate('document.activeElement.id'), 'prompt');
     await page.press(`${beginning}${enter}`);
     await isThere('#regenerate');
@@ -61,7 +58,7 @@ test('the chat page in Firefox', { timeout: 240_000 }, async (t) => {
     await page.until("document.getElementById('offline-state').textContent === 'Works offline.'");
     await server.close();
     isServing = false;
-    await isLoaded('#kept-models li button');
+    await loads('#kept-models li button');
     await click('#conversations .conversation');
     await isThere('#regenerate');
     assert.deepEqual(await page.evaluate(texts), [beginning, text]);
