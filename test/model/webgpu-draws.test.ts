@@ -29,13 +29,17 @@ const samplings: GenerateOptions[] = [
 /** Generates until tokens are drawn on the device: the kernels are compiled beside the first ones. */
 async function warmUp(options: GenerateOptions): Promise<void> {
   await using session = await (await engine()).session();
-  for (;;) {
+  for (let turn = 1; ; turn++) {
+    assert.ok(turn < mostTurns, 'the device draws nothing');
     using watch = watchDevice();
     await session.generate(prompt, { ...options, maxTokens: 1, decoder: 'plain' }).result();
     if (watch.copies.some(({ source }) => source === 'step')) return;
     await sleep(50);
   }
 }
+
+/** Kernels are compiled beside texts that the host draws; so many of them take longer than any compiling. */
+const mostTurns = 400;
 
 /** Whose log-probabilities are asked for is drawn on the host. */
 const onHost = { logprobs: 1, decoder: 'plain' } as const;
@@ -90,7 +94,8 @@ test('with gaps between pieces of work tokens are drawn on the device, too', { s
   await using session = await gentle.session();
   const options = { maxTokens: 16, ignoreEnd: true, decoder: 'plain', temperature: 0.9, seed: 6 } as const;
   const host = await session.generate(prompt, { ...options, logprobs: 1 }).result();
-  for (;;) {
+  for (let turn = 1; ; turn++) {
+    assert.ok(turn < mostTurns, 'the device draws nothing');
     using watch = watchDevice();
     const { tokens } = await session.generate(prompt, options).result();
     assert.deepEqual(tokens, host.tokens);
@@ -112,7 +117,8 @@ test('where a kernel of the draw is wrong the host draws, and the engine says so
   await using other = await (await engine()).session();
   const options = { maxTokens: 8, ignoreEnd: true, decoder: 'plain' } as const;
   const right = await other.generate(prompt, { ...options, logprobs: 1 }).result();
-  for (let isTold = false; !isTold; ) {
+  for (let [turn, isTold] = [1, false]; !isTold; turn++) {
+    assert.ok(turn < mostTurns, 'nothing is told');
     using watch = watchDevice();
     const { tokens } = await session.generate(prompt, options).result();
     assert.deepEqual(tokens, right.tokens);
