@@ -201,7 +201,7 @@ test('webgpu: ways to multiply are timed once on an adapter, and the next device
     await backend.close();
     return watch.dispatches;
   };
-  assert.ok((await trials()) > 10);
+  assert.ok((await trials()) > 0);
   assert.equal(await trials(), 0);
 });
 

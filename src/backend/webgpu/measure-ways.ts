@@ -46,7 +46,10 @@ const leastMs = 4;
 /** A way must be quicker than the plain one by so much, since timings vary. */
 const margin = 0.95;
 
-/** Ways whose kernels take longer to compile are not tried: whoever opens the device waits for it. */
+/**
+ * Whoever opens the device waits for this. Ways whose kernels take longer to compile are not tried, except for the plain ones:
+ * what the others are held against, and what models need in any case.
+ */
 const mostCompileMs = 5000;
 
 const rowWays: readonly RowWay[] = [
@@ -67,7 +70,7 @@ export async function measureWays(
   const rows = rowWays
     .filter(({ halves }) => !halves || profile.halves)
     .map((way) => ({ way, product: inLanes(shape, 1, blocks, way, profile.subgroupSize) }));
-  const compiled = await compileAll(pipelines, [...tiles, ...rows]);
+  const compiled = await compileAll(pipelines, [tiles, rows]);
   const time = async <Way>(trial: Trial, candidates: readonly Candidate<Way>[]): Promise<Timed<Way>[]> => {
     const timed: Timed<Way>[] = [];
     for (const { way, product } of candidates) {
@@ -90,22 +93,24 @@ interface Candidate<Way> {
   readonly product: ChosenProduct;
 }
 
-/** All at the same time; without those that are refused, wrong or not ready in time. */
+/** All at the same time, the first of each list being plain; without those that are refused, wrong or not ready in time. */
 async function compileAll(
   pipelines: Pipelines,
-  candidates: readonly Candidate<unknown>[],
+  lists: readonly (readonly Candidate<unknown>[])[],
 ): Promise<ReadonlyMap<ChosenProduct, Compiled>> {
   const ready = new Map<ChosenProduct, Compiled>();
-  const all = candidates.map(async ({ product }) => {
+  const compile = async ({ product }: Candidate<unknown>): Promise<void> => {
     const compiled = pipelines.of(product.kernel);
     await compiled.ready;
     ready.set(product, compiled);
-  });
+  };
+  const plain = Promise.allSettled(lists.flatMap(([first]) => (first ? compile(first) : [])));
+  const others = Promise.allSettled(lists.flatMap(([, ...rest]) => rest.map(compile)));
   let timer: ReturnType<typeof setTimeout> | undefined;
   const deadline = new Promise((resolve) => {
     timer = setTimeout(resolve, mostCompileMs);
   });
-  await Promise.race([Promise.allSettled(all), deadline]);
+  await Promise.all([plain, Promise.race([others, deadline])]);
   clearTimeout(timer);
   return new Map(ready);
 }

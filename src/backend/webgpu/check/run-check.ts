@@ -26,12 +26,13 @@ async function runLaunch(
   check: KernelCheck,
 ): Promise<string | undefined> {
   const made: GPUBuffer[] = [];
+  const label = 'check';
   const bufferOf = (data: ArrayBufferView<ArrayBuffer>, flags: number): GPUBuffer => {
     const buffer = device.createBuffer({
       size: Math.max(16, Math.ceil(data.byteLength / 16) * 16),
       usage: flags,
       mappedAtCreation: true,
-      label: 'check',
+      label,
     });
     made.push(buffer);
     new Uint8Array(buffer.getMappedRange()).set(
@@ -48,11 +49,11 @@ async function runLaunch(
     const staging = device.createBuffer({
       size: byteLength,
       usage: usage.mapRead | usage.copyTarget,
-      label: 'check',
+      label,
     });
     made.push(staging);
-    const encoder = device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
+    const encoder = device.createCommandEncoder({ label });
+    const pass = encoder.beginComputePass({ label });
     pass.setPipeline(pipeline);
     pass.setBindGroup(
       0,
@@ -72,7 +73,7 @@ async function runLaunch(
       encoder.copyBufferToBuffer(source, first * 4, staging, end, count * 4);
       end += count * 4;
     }
-    device.queue.submit([encoder.finish()]);
+    device.queue.submit([encoder.finish({ label })]);
     await staging.mapAsync(mapRead);
     return problemOf(staging.getMappedRange(), check);
   } finally {
