@@ -13,11 +13,11 @@ import { openBudget, repackWeights } from '../weights.ts';
 import { openChat } from './chat.ts';
 import { checkChoice } from './check-arguments.ts';
 import { chooseBackend, startCandidates } from './choose-backend.ts';
-import { openDraft } from './load-draft.ts';
+import { Draft } from './draft.ts';
 import { LocalEngine } from './local-engine.ts';
 import { measureRequest } from './measure-speed.ts';
 import { hashModel } from './model-hash.ts';
-import { openMachine, rowsWithRoom } from './open-machine.ts';
+import { type Machine, openMachine, rowsWithRoom } from './open-machine.ts';
 import { openParts } from './open-parts.ts';
 import { describeStream } from './open-weights.ts';
 import { defaultCacheType, mannersOf, selectedRows } from './pass-bounds.ts';
@@ -82,9 +82,8 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
       opened,
     );
     const { backend } = machine;
-    const vocabulary = { tokenizer, metadata: checkpoint.metadata };
-    const draftIn = {
-      ...{ target: vocabulary, backend, memories: machine.plan?.weightBytes.length ?? 1, backendName: name },
+    const draftQuestion = {
+      target: { tokenizer, metadata: checkpoint.metadata },
       ...{
         backendOptions: machineOptions,
         budget,
@@ -96,19 +95,25 @@ export async function loadLocalEngine(input: ModelInput, options: LocalLoadOptio
       },
     };
     const draft =
-      options.draft === undefined ? undefined : await openDraft(options.draft, draftIn, options, opened);
-    const question = { checkpoint, model, budget, draft, cacheType, chunkRows, statedLength, gaps };
+      options.draft === undefined
+        ? undefined
+        : await Draft.open(options.draft, draftQuestion, options, opened);
+    const question = { checkpoint, model, budget, draft, cacheType, chunkRows, gaps };
+    const openOn = async (on: Machine, name: BackendName, length: number | undefined, held: Cleanup) => {
+      await draft?.place({ name, backend: on.backend, memories: on.plan?.weightBytes.length ?? 1 }, held);
+      const wanted = length === undefined ? options : { ...options, contextLength: length };
+      return openParts(on, { ...question, statedLength: length ?? statedLength }, wanted, held);
+    };
     const openStandIn = async (standIn: BackendName, length: number | undefined, held: Cleanup) => {
       const second = await openBackend(standIn, { ...machineOptions, memories: 1 });
       held.add(second, (other) => other.close());
       const other = await openMachine(second, standIn, machineOptions, graph, planOptions, limitBytes, held);
-      const wanted = length === undefined ? options : { ...options, contextLength: length };
-      return openParts(other, { ...question, statedLength: length ?? statedLength }, wanted, held);
+      return openOn(other, standIn, length, held);
     };
-    const standIn = draft ? undefined : standInFor(name, backend);
+    const standIn = standInFor(name, backend);
     const present = opened.add(
       await PresentParts.open(
-        { name, backend, open: (held) => openParts(machine, question, options, held) },
+        { name, backend, open: (held) => openOn(machine, name, undefined, held) },
         standIn && { name: standIn, open: (length, held) => openStandIn(standIn, length, held) },
       ),
       (parts) => parts.close(),

@@ -16,7 +16,7 @@ import type { Tokenizer } from '../tokenizer.ts';
 import type { Budget, Weights } from '../weights.ts';
 import type { Chat, ChatMessage } from './chat.ts';
 import { checkMessages, checkText } from './check-arguments.ts';
-import type { DraftParts } from './load-draft.ts';
+import type { Draft } from './draft.ts';
 import { LocalSession } from './local-session.ts';
 import type { Recovery } from './recovery.ts';
 import { decodeSnapshot } from './snapshot.ts';
@@ -36,7 +36,7 @@ export interface EngineParts {
   threads(): number;
   machine(): MachineReport;
   deviceWork(): DeviceWork | undefined;
-  readonly draft: DraftParts | undefined;
+  readonly draft: Draft | undefined;
   /** Where the machine may be lost. */
   readonly recovery: Recovery | undefined;
   /** For generations that state none. */

@@ -9,12 +9,12 @@ import type { CacheType } from '../graph.ts';
 import { type KvCache, openKvCache } from '../kv-cache.ts';
 import type { Plan } from '../plan.ts';
 import type { Budget, Weights } from '../weights.ts';
-import type { DraftParts } from './load-draft.ts';
+import type { Draft } from './draft.ts';
 import type { LocalLoadOptions } from './load-local.ts';
 import type { Machine } from './open-machine.ts';
 import { openWeights, planForBudget } from './open-weights.ts';
 import type { StreamPlan } from './plan-stream.ts';
-import { mayComeBack } from './recovery.ts';
+import { survivingLoss } from './recovery.ts';
 
 export interface ModelParts {
   readonly backend: Backend;
@@ -32,7 +32,7 @@ export interface PartsQuestion {
   readonly checkpoint: Checkpoint;
   readonly model: Model;
   readonly budget: Budget;
-  readonly draft: DraftParts | undefined;
+  readonly draft: Draft | undefined;
   readonly cacheType: CacheType;
   /** Rows of a pass where none are stated. */
   readonly chunkRows: number;
@@ -61,22 +61,15 @@ export async function openParts(
   );
   const toLoad = { checkpoint, backend, budget, plan, stream };
   backend.expect?.(plan);
-  const weights = await survivingLoss(backend, () => openWeights(toLoad, options, opened));
+  const weights = await survivingLoss(
+    backend,
+    () => openWeights(toLoad, options, opened),
+    () => draft?.repack(backend),
+  );
   const onTrace = options.onTrace ? { onTrace: options.onTrace } : {};
   const executor = opened.add(
     openExecutor({ backend, plan, weights, cache, budget, gaps, ...onTrace }),
     (steps) => steps.close(),
   );
   return { backend, plan, stream, contextLength, cache, weights, executor };
-}
-
-/** A device that is lost while weights go to it gets them once more. */
-async function survivingLoss<T>(backend: Backend, load: () => Promise<T>): Promise<T> {
-  try {
-    return await load();
-  } catch (error) {
-    if (!backend.isLost || !backend.recover || !mayComeBack(error)) throw error;
-    await backend.recover();
-    return load();
-  }
 }

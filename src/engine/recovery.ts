@@ -86,3 +86,19 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 /** Not where it has no room for this model, or no kernel that is right: it would not have another time either. */
 export const mayComeBack = (failure: unknown): boolean =>
   !(failure instanceof NearfieldError) || failure.code === 'backend';
+
+/** A device that is lost while weights go to it gets them once more, and those that it had before by `repack`. */
+export async function survivingLoss<T>(
+  backend: Backend,
+  load: () => Promise<T>,
+  repack?: () => Promise<void> | undefined,
+): Promise<T> {
+  try {
+    return await load();
+  } catch (error) {
+    if (!backend.isLost || !backend.recover || !mayComeBack(error)) throw error;
+    await backend.recover();
+    await repack?.();
+    return load();
+  }
+}
