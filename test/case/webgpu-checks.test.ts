@@ -76,7 +76,7 @@ const rotation = { headCount: 2, headSize: 32, pairCount: 12, pairing: 'split' }
 const heads = { keyValueHeadCount: 2, keySize: 32, valueSize: 64 } as const;
 const shape = {
   ...{ ...heads, headCount: 4, window: true, softCap: true, sinks: true },
-  ...{ shared: false, joined: 1, halves: false },
+  ...{ shared: false, rows: 1, joined: 1, halves: false },
 } as const;
 const gating = { activation: 'silu' } as const;
 const routing = { expertCount: 8, usedCount: 3, gating: 'softmax', normalize: true, scale: 2 } as const;
@@ -150,12 +150,12 @@ const subjects: Readonly<Record<string, Subject>> = {
   'attention f16, mask': [
     attentionKernel({ ...shape, type: 'f16' }, 2, false),
     () => attentionCheck({ ...shape, type: 'f16' }, 2, false),
-    ...([/\(low \| high\) != 0u/, 'false'] as const),
+    ...(['(low0 | high0) != 0u', 'false'] as const),
   ],
   'attention f16, window': [
     attentionKernel({ ...shape, type: 'f16' }, 2, false),
     () => attentionCheck({ ...shape, type: 'f16' }, 2, false),
-    ...(['seen - p.window', 'seen - p.window + 1u'] as const),
+    ...(['seen0 - p.window', 'seen0 - p.window + 1u'] as const),
   ],
   'attention f32, sinks': [
     attentionKernel({ ...shape, type: 'f32' }, 1, true),
@@ -166,6 +166,16 @@ const subjects: Readonly<Record<string, Subject>> = {
     attentionKernel({ ...shape, type: 'f32', joined: 4 }, 1, true),
     () => attentionCheck({ ...shape, type: 'f32', joined: 4 }, 1, true),
     ...(['four_value(pages[i]', 'four_value(pages[0]'] as const),
+  ],
+  'attention of tiles': [
+    attentionKernel({ ...shape, type: 'f32', shared: true, rows: 2 }, 1, false),
+    () => attentionCheck({ ...shape, type: 'f32', shared: true, rows: 2 }, 1, false),
+    ...(['min(to, visible0)', 'min(to, prefix)'] as const),
+  ],
+  'attention of parts of tiles': [
+    attentionKernel({ ...shape, type: 'f16', shared: true, rows: 4 }, 1, true),
+    () => attentionCheck({ ...shape, type: 'f16', shared: true, rows: 4 }, 1, true),
+    ...(['word2 >> (bit', 'word1 >> (bit'] as const),
   ],
   'attention with halves': [
     attentionKernel({ ...shape, type: 'f16', halves: true }, 1, false),

@@ -9,6 +9,7 @@ import {
   headsPerGroup,
   mergeKernel,
   partialFloats,
+  rowsPerTile,
 } from './shader/attention.ts';
 import { floatBits, withCheck } from './shader/kernel.ts';
 
@@ -28,17 +29,18 @@ export function lowerAttention(list: LaunchList, kernel: Kernel): void {
     ...{ ...spec, headCount, window: window !== undefined, softCap: softCap !== undefined },
     sinks: sinks !== undefined,
   };
-  const plain = { shared: profile.parallel, joined: 1, halves: false };
+  const plain = { shared: profile.parallel, rows: 1, joined: 1, halves: false };
   const merge = withCheck(mergeKernel({ ...common, ...plain }), () => mergeCheck({ ...common, ...plain }));
   const mayCut = profile.parallel && rows <= fewRows && !profile.wrongKernels.has(merge.key);
   const halves = profile.halves && spec.type === 'f16';
   const joined = profile.parallel ? profile.subgroupSize : 1;
-  const ways = [
-    ...(halves && joined > 1 ? [{ ...plain, joined, halves }] : []),
-    ...(joined > 1 ? [{ ...plain, joined }] : []),
-    ...(halves ? [{ ...plain, halves }] : []),
-    plain,
-  ];
+  const tiled = { ...plain, rows: rowsPerTile({ ...common, ...plain }, rows) };
+  const ways = [tiled, ...(tiled.rows > 1 ? [plain] : [])].flatMap((way) => [
+    ...(halves && joined > 1 ? [{ ...way, joined, halves }] : []),
+    ...(joined > 1 ? [{ ...way, joined }] : []),
+    ...(halves ? [{ ...way, halves }] : []),
+    way,
+  ]);
   const candidates = [
     ...(mayCut ? ways.map((way) => ({ ...way, split: true })) : []),
     ...[...ways, { ...plain, shared: !plain.shared }].map((way) => ({ ...way, split: false })),
@@ -64,11 +66,11 @@ export function lowerAttention(list: LaunchList, kernel: Kernel): void {
       ...[...(sinks ? [list.vector(sinks)] : []), ...list.bankBounds],
     ],
     {
-      ...{ layer: spec.offsetBytes / 4, out, splits, window: window ?? 0 },
+      ...{ layer: spec.offsetBytes / 4, rows, out, splits, window: window ?? 0 },
       ...{ scale: floatBits(scale), cap: floatBits(softCap ?? 1) },
       x: list.place(kernel.inputs, node.inputs[0]) / 4,
     },
-    [keyValueHeadCount * Math.ceil(tiles), rows, splits],
+    [keyValueHeadCount * Math.ceil(tiles), Math.ceil(rows / shape.rows), splits],
     rows * headCount * (shape.keySize + shape.valueSize) * guessedContext,
   );
   if (!split) return;

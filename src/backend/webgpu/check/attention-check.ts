@@ -1,4 +1,4 @@
-/** Cases for attention: a row that sees a prefix over two pages, and rows of a tree behind it. */
+/** Cases for attention: rows that see a prefix over two pages, and rows of a tree behind it; a tile may be part full. */
 import type { Operation } from '../../../graph.ts';
 import { type AttentionShape, headsPerGroup, partialFloats } from '../shader/attention.ts';
 import { cachePlaces } from '../shader/cache.ts';
@@ -12,6 +12,7 @@ const committed = 150;
 const tableRows = [
   { visible: 131, maskLow: 0, maskHigh: 0 },
   { visible: committed, maskLow: 0b1011, maskHigh: 0b100 },
+  { visible: committed, maskLow: 0b0100, maskHigh: 0 },
 ] as const;
 const rows = tableRows.length;
 const window = 100;
@@ -47,12 +48,12 @@ export function attentionCheck(shape: AttentionShape, bankCount: number, split: 
       ...[...(shape.sinks ? [sinks] : []), ...banks],
     ],
     params: {
-      ...{ layer: 0, x: 0, out: queries.length / 4, splits: split ? splits : 1, window },
+      ...{ layer: 0, rows, x: 0, out: queries.length / 4, splits: split ? splits : 1, window },
       ...{ scale: floatBits(scale), cap: floatBits(softCap) },
     },
     groups: [
       keyValueHeadCount * Math.ceil(headCount / keyValueHeadCount / headsPerGroup(shape)),
-      ...[rows, split ? splits : 1],
+      ...[Math.ceil(rows / shape.rows), split ? splits : 1],
     ] as [number, number, number],
     results: split
       ? [{ binding: 2, first: 0, count: partials.length }]
