@@ -30,7 +30,7 @@ const devices = [
     isPart: true,
     options: { parallel: true, defaultLimits: true },
     // A program compiles these slowly: one of each kind of kernel.
-    cases: /^(matmul q4_0 \[96|attention, tree of|layers \{\})/,
+    cases: /^(matmul q4_0 \[96|attention, (tree of|three)|layers \{\})/,
     // Their kernels differ in the reading of rows, which the other device's do alike.
     cached: /^(?!)/,
   },
