@@ -58,16 +58,19 @@ export class LookPanel {
     heading.focus();
     const input = await choice.open();
     const inspection = await inspectModel(input, { signal });
-    const usage = await storeUsage().catch(() => undefined);
+    const room: Room = await storeUsage().then(
+      ({ roomBytes }) => roomBytes ?? 'unknown',
+      () => 'refused',
+    );
     if (signal.aborted) return;
-    this.#show(choice, input, inspection, usage?.roomBytes, cancel, signal);
+    this.#show(choice, input, inspection, room, cancel, signal);
   }
 
   #show(
     choice: ModelChoice,
     input: ModelInput,
     inspection: ModelInspection,
-    roomBytes: number | undefined,
+    room: Room,
     cancel: HTMLButtonElement,
     signal: AbortSignal,
   ): void {
@@ -86,7 +89,7 @@ export class LookPanel {
       return;
     }
     const fields = new LoadFields(this.#listener, () => void this.#estimate(input, fields, verdict, signal));
-    const keep = keepField(choice, inspection.fileBytes, roomBytes, this.#listener);
+    const keep = keepField(choice, inspection.fileBytes, room, this.#listener);
     const load = makeButton('Load', 'primary', () => {
       this.#looking.abort();
       this.#listener.onLoad({ choice, name, input, options: fields.options(), keeps: keep.checked });
@@ -151,24 +154,32 @@ function factsOf({ model, parameterCount, formats, fileBytes, container }: Model
   return facts.filter(Boolean).join(' · ');
 }
 
-/** Whether a copy is kept; off, and why, where there is no room for one. */
+/** Bytes that the browser allows the page to keep, if it says so and does not refuse to keep any. */
+type Room = number | 'unknown' | 'refused';
+
+/** Whether a copy is kept; off, and why, where it cannot be. */
 function keepField(
   { isKept }: ModelChoice,
   fileBytes: number,
-  roomBytes: number | undefined,
+  room: Room,
   listener: LookPanelListener,
 ): { readonly element: HTMLElement; readonly checked: boolean } {
-  const hasRoom = roomBytes === undefined || roomBytes > fileBytes;
-  const box = make('input', { type: 'checkbox', id: 'keep', disabled: !hasRoom });
-  box.checked = hasRoom && listener.settings().keeps;
+  const why = whyNotKept(fileBytes, room);
+  const box = make('input', { type: 'checkbox', id: 'keep', disabled: why !== undefined });
+  box.checked = why === undefined && listener.settings().keeps;
   box.addEventListener('change', () => listener.onSettings({ keeps: box.checked }));
-  const label = hasRoom
-    ? `Keep it on this device (${sayBytes(fileBytes)}), to load it again, offline too`
-    : `No room to keep it: the browser allows ${sayBytes(roomBytes)} more`;
+  const label = why ?? `Keep it on this device (${sayBytes(fileBytes)}), to load it again, offline too`;
   return {
     element: make('label', { className: 'check' }, box, make('span', {}, label)),
     get checked() {
       return !isKept && box.checked;
     },
   };
+}
+
+function whyNotKept(fileBytes: number, room: Room): string | undefined {
+  if (room === 'refused')
+    return 'It cannot be kept: the browser refuses this page its storage, as in a private window';
+  if (room === 'unknown' || room > fileBytes) return undefined;
+  return `No room to keep it: the browser allows ${sayBytes(room)} more`;
 }

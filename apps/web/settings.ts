@@ -50,12 +50,20 @@ export function parseSettings(text: string | null): Settings {
   };
 }
 
+/** Those of the start where the browser refuses the page its storage. */
 export function readSettings(): Settings {
-  return parseSettings(localStorage.getItem(storageKey));
+  try {
+    return parseSettings(localStorage.getItem(storageKey));
+  } catch {
+    return parseSettings(null);
+  }
 }
 
+/** They hold for this visit where the browser keeps none. */
 export function writeSettings(settings: Settings): void {
-  localStorage.setItem(storageKey, JSON.stringify(settings));
+  try {
+    localStorage.setItem(storageKey, JSON.stringify(settings));
+  } catch {}
 }
 
 export function generateOptionsOf({ temperature, topP, maxTokens, seed }: Settings): GenerateOptions {

@@ -357,6 +357,38 @@ describe('the chat page', { timeout: 120_000 }, () => {
     problems.length = 0;
   });
 
+  visit(
+    'where the browser refuses the page its storage it says so, and all else works',
+    async (page, url) => {
+      const guest = await page.context().newPage();
+      guest.setDefaultTimeout(30_000);
+      guest.on('pageerror', (error) => problems.push(String(error)));
+      await guest.addInitScript(() => {
+        const refuse = (): never => {
+          throw new DOMException('refused', 'SecurityError');
+        };
+        Object.defineProperty(window, 'localStorage', { get: refuse });
+        Object.defineProperty(IDBFactory.prototype, 'open', { value: refuse });
+        Object.defineProperty(StorageManager.prototype, 'getDirectory', { value: async () => refuse() });
+      });
+      await guest.goto(url);
+      await guest.click('#choose-included');
+      await guest.waitForSelector('#load');
+      assert.match(await textOf(guest, '#error-text'), /^This browser keeps no conversations/);
+      assert.match(await textOf(guest, 'label:has(#keep)'), /^It cannot be kept: the browser refuses/);
+      await guest.click('#load');
+      await guest.waitForSelector('#chat-view:not([hidden])');
+      await guest.click('#open-settings');
+      await guest.fill('#max-tokens', '8');
+      await guest.click('#settings-form button[type=submit]');
+      await guest.fill('#prompt', beginning);
+      await guest.click('#send');
+      await guest.waitForSelector('#regenerate');
+      assert.match(await textOf(guest, '.turn-foot .remark'), /^8 tokens · /);
+      await guest.close();
+    },
+  );
+
   visit('a phone has room for all of it', async (page) => {
     await page.click('#close-error');
     await page.setViewportSize({ width: 320, height: 640 });
