@@ -29,6 +29,7 @@ export class ConversationList {
     if (!store)
       showErrorLine('This browser keeps no conversations (a private window?); they end with this page');
     const list = new ConversationList(store, listener);
+    if (!store) list.#empty.textContent = 'What you write ends with this page.';
     await list.refresh();
     return list;
   }

@@ -3,7 +3,7 @@ import type { Engine } from '../../src/index.ts';
 import { ChatRoom } from './chat-room.ts';
 import type { Conversation } from './conversation.ts';
 import { ConversationList } from './conversation-list.ts';
-import { announce, find } from './dom.ts';
+import { announce, find, make } from './dom.ts';
 import { clearError, showError } from './errors.ts';
 import { ModelsView } from './models-view.ts';
 import { workOffline } from './offline.ts';
@@ -129,7 +129,8 @@ class Page {
   #showFigures(): void {
     const rate = this.#rate === undefined ? [] : [sayRate(this.#rate)];
     const parts = this.#engine ? [...rate, `${sayBytes(this.#memoryBytes)} of memory`] : [];
-    find('figures', HTMLParagraphElement).textContent = parts.join(' · ');
+    const spans = parts.flatMap((part) => [' · ', make('span', {}, part)]).slice(1);
+    find('figures', HTMLParagraphElement).replaceChildren(...spans);
   }
 
   #change(changed: Partial<Settings>): void {

@@ -375,6 +375,7 @@ describe('the chat page', { timeout: 120_000 }, () => {
       await guest.click('#choose-included');
       await guest.waitForSelector('#load');
       assert.match(await textOf(guest, '#error-text'), /^This browser keeps no conversations/);
+      assert.match(await textOf(guest, '#no-conversations'), /ends with this page/);
       assert.match(await textOf(guest, 'label:has(#keep)'), /^It cannot be kept: the browser refuses/);
       await guest.click('#load');
       await guest.waitForSelector('#chat-view:not([hidden])');
