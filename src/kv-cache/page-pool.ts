@@ -164,6 +164,10 @@ export class PagePool {
   /** A snapshot of one sequence must not hold rows of another. */
   #clear(page: Page): void {
     const { strideBytes } = this.#layout;
+    if (this.#backend.clear) {
+      this.#backend.clear(page.region, page.offsetBytes, strideBytes);
+      return;
+    }
     for (let done = 0; done < strideBytes; done += this.#zeros.length) {
       const length = Math.min(this.#zeros.length, strideBytes - done);
       this.#backend.write(page.region, page.offsetBytes + done, this.#zeros.subarray(0, length));

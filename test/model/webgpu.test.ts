@@ -73,6 +73,33 @@ test('a step writes keys and values in place: only its block goes in, only its r
   }
 });
 
+test('a page that is used again is cleared on the device, and saved as if it were new', {
+  skip,
+}, async () => {
+  const engine = await loadEngine(model, { backend: 'webgpu', chunkRows: 64, contextLength: 256 });
+  const saved = async (): Promise<Uint8Array> => {
+    await using session = await engine.session();
+    await session.generate([300, 301, 302], { maxTokens: 1 }).result();
+    return session.save();
+  };
+  try {
+    const fresh = await saved();
+    await using other = await engine.session();
+    await other
+      .generate(
+        Array.from({ length: 40 }, (_, index) => 400 + index),
+        { maxTokens: 1 },
+      )
+      .result();
+    await other.close();
+    using watch = watchDevice();
+    assert.deepEqual(await saved(), fresh);
+    assert.deepEqual([...new Set(watch.writes)], ['step']);
+  } finally {
+    await engine.close();
+  }
+});
+
 test('twenty loads on one device leave no buffer behind', { skip }, async () => {
   const backend = await openBackend('webgpu');
   using watch = watchDevice();

@@ -136,6 +136,10 @@ export class WebgpuBackend implements Backend {
     this.#submitter.write(this.#memory.of(region), offsetBytes, bytes);
   }
 
+  clear(region: Region, offsetBytes: number, byteLength: number): void {
+    this.#submitter.clear(this.#memory.of(region), offsetBytes, byteLength);
+  }
+
   read(region: Region, offsetBytes: number, target: Uint8Array): Promise<void> | undefined {
     this.#expectOpen();
     return this.#submitter.read(this.#memory.of(region), offsetBytes, target);

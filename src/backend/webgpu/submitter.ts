@@ -144,6 +144,15 @@ export class Submitter implements TicketMachine {
     this.#queue.run(() => this.#device.queue.writeBuffer(store.buffer, offset + offsetBytes, now));
   }
 
+  clear({ store, offset }: GpuRegion, offsetBytes: number, byteLength: number): void {
+    this.#queue.run(() => {
+      const encoder = this.#device.createCommandEncoder();
+      encoder.clearBuffer(store.buffer, offset + offsetBytes, byteLength);
+      this.work.submits++;
+      this.#device.queue.submit([encoder.finish()]);
+    });
+  }
+
   submit(submit: Submit): void {
     submit.ticket.begin(this);
     this.#queue.add(submit);
