@@ -2,7 +2,6 @@
 import { Engine, keepModel, type LoadProgress, openKeptModel } from '../../src/index.ts';
 import { announce, find, make, makeButton } from './dom.ts';
 import type { LoadRequest } from './look-panel.ts';
-import { withPatience } from './patience.ts';
 import { TimeLeft } from './time-left.ts';
 import { sayBytes, sayTimeLeft } from './words.ts';
 
@@ -30,15 +29,8 @@ export async function loadWithPanel(request: LoadRequest, beforeLoad: () => Prom
     input = await openKeptModel(await keepModel(input, { signal, onProgress }));
   }
   await beforeLoad();
-  const load = (until: AbortSignal, heard: () => void): Promise<Engine> => {
-    const onProgress = (progress: LoadProgress): void => {
-      heard();
-      panel.update(stageWords[progress.stage], progress);
-    };
-    return Engine.load(input, { ...options, signal: until, onProgress });
-  };
-  // A network may be silent for long.
-  return typeof input === 'string' ? load(signal, () => {}) : withPatience(signal, load);
+  const onProgress = (progress: LoadProgress): void => panel.update(stageWords[progress.stage], progress);
+  return Engine.load(input, { ...options, signal, onProgress });
 }
 
 class ProgressPanel {

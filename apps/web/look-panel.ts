@@ -10,7 +10,6 @@ import { find, make, makeButton } from './dom.ts';
 import { lineOf } from './errors.ts';
 import { type ChosenOptions, LoadFields, type LoadFieldsListener } from './load-fields.ts';
 import type { ModelChoice } from './model-choice.ts';
-import { withPatience } from './patience.ts';
 import { availableBytes, verdictOf } from './verdict.ts';
 import { sayBytes, sayCount } from './words.ts';
 
@@ -125,9 +124,7 @@ export class LookPanel {
         ...fields.options(),
         ...(available === undefined ? {} : { availableBytes: available }),
       };
-      const estimate = await withPatience(signal, (until) =>
-        estimateModel(input, { ...options, signal: until }),
-      );
+      const estimate = await estimateModel(input, { ...options, signal });
       if (signal.aborted) return;
       const { tone, fit, speed } = verdictOf(estimate);
       verdict.className = `verdict ${tone}`;

@@ -4,6 +4,7 @@ import type { AssetPaths, ModelInput } from '../../engine.ts';
 import { startEngineWorker } from './engine-client.ts';
 import { absoluteAssets } from './engine-script.ts';
 import type { LookCalls } from './message.ts';
+import { withPatience } from './patience.ts';
 import { portableInput } from './portable-input.ts';
 
 /** So long the worker may take to put things in order after an abort; then it is ended. */
@@ -29,7 +30,19 @@ export async function askWorker<Name extends keyof LookCalls>(
     ...(headers ? { headers: { ...headers } } : {}),
   };
   const given = { input: portableInput(input), options } as LookCalls[Name]['given'];
+  return withPatience(signal, (until, heard) => askOnce(name, given, assets, until, heard, onProgress));
+}
+
+async function askOnce<Name extends keyof LookCalls>(
+  name: Name,
+  given: LookCalls[Name]['given'],
+  assets: AssetPaths | undefined,
+  signal: AbortSignal | undefined,
+  heard: () => void,
+  onReport: ((report: LookCalls[Name]['report']) => void) | undefined,
+): Promise<LookCalls[Name]['answer']> {
   const client = startEngineWorker(assets);
+  client.onHeard = heard;
   const aborted = new NearfieldError('aborted', 'Aborted by the caller');
   let grace: ReturnType<typeof setTimeout> | undefined;
   const abort = () => {
@@ -37,7 +50,7 @@ export async function askWorker<Name extends keyof LookCalls>(
   };
   signal?.addEventListener('abort', abort);
   try {
-    return await client.call(name, given, { signal, onReport: onProgress }).answer;
+    return await client.call(name, given, { signal, onReport }).answer;
   } finally {
     signal?.removeEventListener('abort', abort);
     clearTimeout(grace);

@@ -86,7 +86,7 @@ test('reports come before the answer; a callback that throws ends its call', asy
       return {} as never;
     },
   });
-  const given = { input: 'model', options: {}, reportsProgress: true };
+  const given = { input: 'model', options: {} };
   const seen: number[] = [];
   await wire.client.call('load', given, { onReport: ({ loadedBytes }) => seen.push(loadedBytes) }).answer;
   assert.deepEqual(seen, [1, 2, 3]);
@@ -97,6 +97,23 @@ test('reports come before the answer; a callback that throws ends its call', asy
   await assert.rejects(wire.client.call('load', given, { onReport: thrower }).answer, own);
   await new Promise((resolve) => setTimeout(resolve, 10));
   assert.equal(aborted, true);
+});
+
+test('while a call takes long the client hears that the worker is there, and not afterwards', async () => {
+  let release = () => {};
+  using wire = channel({ memory: () => new Promise((resolve) => (release = () => resolve({} as never))) });
+  let heard = 0;
+  const heardTwice = new Promise<void>((resolve) => {
+    wire.client.onHeard = () => ++heard === 3 && resolve();
+  });
+  const call = wire.client.call('memory', undefined).answer;
+  // That it is ready, and twice that it is alive.
+  await heardTwice;
+  release();
+  await call;
+  const last = heard;
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  assert.equal(heard, last);
 });
 
 test('what cannot be cloned rejects that call only', async () => {

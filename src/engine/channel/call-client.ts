@@ -22,6 +22,8 @@ interface Waiting {
 }
 
 export class CallClient {
+  /** Called for whatever the worker says. */
+  onHeard: (() => void) | undefined;
   readonly #worker: HostWorker;
   readonly #waiting = new Map<number, Waiting>();
   /** A worker alone does not keep a Node process alive while its answer is awaited. */
@@ -98,6 +100,7 @@ export class CallClient {
   }
 
   #receive(message: WorkerMessage): void {
+    this.onHeard?.();
     if (message.kind === 'report') this.#waiting.get(message.call)?.report(message.report);
     else if (message.kind === 'answer') this.#settle(message.call)?.resolve(message.answer);
     else if (message.kind === 'error') this.#settle(message.call)?.reject(rebuildError(message.error));

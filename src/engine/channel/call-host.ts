@@ -24,8 +24,12 @@ interface RunningCall {
   noted(note: unknown): void;
 }
 
+/** While a call is under way the client hears so often that the worker is not stuck. */
+const aliveMs = 1000;
+
 export function serveCalls(port: WorkerPort, handlers: CallHandlers): void {
   const running = new Map<number, RunningCall>();
+  let pulse: ReturnType<typeof setInterval> | undefined;
   const post = (message: WorkerMessage, transfer: readonly Transferable[] = []) =>
     port.post(message, transfer);
 
@@ -35,6 +39,9 @@ export function serveCalls(port: WorkerPort, handlers: CallHandlers): void {
     const state = { controller, noted: (_: unknown) => {} };
     const moved: ArrayBuffer[] = [];
     running.set(call, state);
+    pulse ??= setInterval(() => post({ kind: 'alive' }), aliveMs);
+    // It keeps no process of Node there.
+    if (typeof pulse === 'object') pulse.unref();
     try {
       const answer = await handler(given, {
         signal: controller.signal,
@@ -49,6 +56,10 @@ export function serveCalls(port: WorkerPort, handlers: CallHandlers): void {
       post({ kind: 'error', call, error: carryError(error) });
     } finally {
       running.delete(call);
+      if (running.size === 0) {
+        clearInterval(pulse);
+        pulse = undefined;
+      }
     }
   };
 

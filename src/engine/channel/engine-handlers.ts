@@ -31,9 +31,8 @@ export function engineHandlers(loadEngine: LoadEngine): Omit<CallHandlers, keyof
   };
 
   return {
-    load: async ({ input, options, reportsProgress }, { signal, report }) => {
-      const onProgress = reportsProgress ? { onProgress: report } : {};
-      loaded = await loadEngine(input, { ...options, signal, ...onProgress });
+    load: async ({ input, options }, { signal, report }) => {
+      loaded = await loadEngine(input, { ...options, signal, onProgress: report });
       return loaded.description;
     },
     tokenize: ({ text, options }) => engine().tokenize(text, options),

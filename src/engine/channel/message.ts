@@ -68,11 +68,7 @@ export interface LookCalls {
 }
 
 export interface EngineCalls extends LookCalls {
-  load: Call<
-    { input: ModelInput; options: CarriedLoadOptions; reportsProgress: boolean },
-    EngineDescription,
-    LoadProgress
-  >;
+  load: Call<{ input: ModelInput; options: CarriedLoadOptions }, EngineDescription, LoadProgress>;
   tokenize: Call<{ text: string; options: TextOptions<'tokenize'> }, number[]>;
   detokenize: Call<{ ids: readonly number[]; options: TextOptions<'detokenize'> }, string>;
   render: Call<{ messages: readonly ChatMessage[] }, string>;
@@ -111,9 +107,10 @@ export type ClientMessage =
   | { readonly kind: 'note'; readonly call: number; readonly note: unknown }
   | { readonly kind: 'abort'; readonly call: number };
 
-/** `ready` is the first message; `answer` or `error` is the last of a call. */
+/** `ready` is the first message, `alive` comes while a call takes long; `answer` or `error` is the last of a call. */
 export type WorkerMessage =
   | { readonly kind: 'ready' }
+  | { readonly kind: 'alive' }
   | { readonly kind: 'report'; readonly call: number; readonly report: unknown }
   | { readonly kind: 'answer'; readonly call: number; readonly answer: unknown }
   | { readonly kind: 'error'; readonly call: number; readonly error: CarriedError };

@@ -1,8 +1,9 @@
 /** The engine worker as a thread of Node: what a page sees, without a browser. */
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { temporaryFolder } from '../../../test/fixture/temporary-folder.ts';
 import { loadLocalEngine } from '../load-local.ts';
 import { loadRemoteEngine } from './remote-engine.ts';
 
@@ -62,6 +63,27 @@ test('a draft goes along, provisional tokens come back, and are no part of what 
   for await (const { id, provisional: guess } of left) if (id !== undefined && !guess && ++seen === 5) break;
   assert.deepEqual((await left.result()).tokens, plain.tokens.slice(0, 5));
   assert.deepEqual(await session.tokens(), [...plain.promptTokens, ...plain.tokens.slice(0, 5)]);
+});
+
+test('a worker that starts and then is stuck is ended, and another one loads', { skip }, async () => {
+  await using folder = await temporaryFolder();
+  const [engineWorker, mark] = [folder.path('worker.mjs'), folder.path('started')];
+  const script = new URL('../engine-worker.ts', import.meta.url).href;
+  writeFileSync(
+    engineWorker,
+    `import { existsSync, writeFileSync } from 'node:fs';
+     import { parentPort } from 'node:worker_threads';
+     if (existsSync(${JSON.stringify(mark)})) await import(${JSON.stringify(script)});
+     else {
+       writeFileSync(${JSON.stringify(mark)}, '');
+       parentPort.postMessage({ kind: 'ready' });
+       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+     }`,
+  );
+  await using remote = await loadRemoteEngine(model, { assets: { engineWorker }, threads: 1 });
+  assert.ok(existsSync(mark));
+  await using session = await remote.session();
+  assert.equal((await session.generate('Once', { maxTokens: 3 }).result()).tokens.length, 3);
 });
 
 test('failures are typed and name what failed', { skip }, async () => {

@@ -15,7 +15,7 @@ async function open() {
   const handlers: Partial<CallHandlers> = engineHandlers(async () => fake.engine);
   serveCalls(pair.port, handlers as CallHandlers);
   const client = new CallClient(pair.worker);
-  await client.call('load', { input: 'model', options: {}, reportsProgress: false }).answer;
+  await client.call('load', { input: 'model', options: {} }).answer;
   const session = new RemoteSession(client, await client.call('openSession', undefined).answer);
   return { ...fake, client, session, [Symbol.dispose]: pair.close };
 }

@@ -282,7 +282,7 @@ function eachSequence(rows: number, text: string): string {
   if (rows === 1) return `let sequence = sequence0;\n${isOf(() => 'true')}\n${text}`;
   const later = Array.from({ length: rows }, (_, row) => rows - 1 - row).slice(0, -1);
   return `
-var end = 0u;
+  var end = 0u;
 for (var start = 0u; start < ${rows}u; start = end) {
   let sequence = step[step[4] + min(firstRow + start, p.rows - 1u) * 8u + 6u];
   end = ${rows}u;

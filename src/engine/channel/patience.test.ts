@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 import { withPatience } from './patience.ts';
 
-const never = (until: AbortSignal): Promise<never> =>
-  new Promise((_, reject) => until.addEventListener('abort', () => reject(until.reason)));
+const never = (until: AbortSignal | undefined): Promise<never> =>
+  new Promise((_, reject) => until?.addEventListener('abort', () => reject(until.reason)));
 
 /** Lets what waits for the clock go on. */
 async function pass(ms: number): Promise<void> {
@@ -11,17 +11,27 @@ async function pass(ms: number): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();
 }
 
+const timers = ['setTimeout', 'setInterval'] as const;
+
 test('what stays silent is begun anew, and the last start is waited for', async () => {
-  mock.timers.enable({ apis: ['setTimeout'] });
+  mock.timers.enable({ apis: [...timers] });
   try {
     let starts = 0;
-    const answer = withPatience(new AbortController().signal, (until) =>
-      ++starts < 3 ? never(until) : new Promise<number>((resolve) => setTimeout(resolve, 60_000, starts)),
-    );
+    let hear = () => {};
+    const answer = withPatience(undefined, (until, heard) => {
+      hear = heard;
+      return ++starts < 3
+        ? never(until)
+        : new Promise<number>((resolve) => setTimeout(resolve, 60_000, starts));
+    });
+    // Its script may be long on its way.
+    await pass(30_000);
+    hear();
     await pass(5_999);
     assert.equal(starts, 1);
     await pass(1);
     assert.equal(starts, 2);
+    hear();
     await pass(15_000);
     assert.equal(starts, 3);
     await pass(60_000);
@@ -32,7 +42,7 @@ test('what stays silent is begun anew, and the last start is waited for', async 
 });
 
 test('what is heard of goes on; failures and the caller end it', async () => {
-  mock.timers.enable({ apis: ['setTimeout'] });
+  mock.timers.enable({ apis: [...timers] });
   try {
     let [starts, hear] = [0, () => {}];
     const caller = new AbortController();
