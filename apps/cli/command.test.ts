@@ -164,6 +164,14 @@ test('bench: every model, backend and number of threads, with spread and memory'
   assert.match(table.output, /decode 2 +0 /);
 });
 
+test('bench: a model that is none takes nothing from the others', async () => {
+  const size = ['--prompt', '0', '--generate', '2', '--repeat', '1', '--threads', '1'];
+  const { code, output, remarks } = await call(['bench', 'none.gguf', fable, ...size]);
+  assert.equal(code, 1);
+  assert.match(output, /decode 2 +0 /);
+  assert.match(remarks, /^nearfield: .*none\.gguf[^\n]*\n$/);
+});
+
 test('perplexity: windows begin with BOS and are scored on their second half', async () => {
   await using folder = await temporaryFolder();
   const path = folder.path('text.txt');

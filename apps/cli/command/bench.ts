@@ -85,7 +85,7 @@ export function addBenchCommand(program: Command, host: Host): void {
     .addOption(new Option('--cache-type <type>', 'as for run').choices(cacheTypes))
     .option('--memory-budget <bytes>', 'as for run', byteCount)
     .addOption(new Option('--verbose', 'stacks of errors'))
-    .option('--json', 'everything measured, as JSON')
+    .option('--json', 'everything measured, as JSON; what failed on a line of its own')
     .addHelpText(
       'after',
       `
@@ -112,6 +112,7 @@ async function bench(models: readonly string[], flags: BenchFlags, host: Host): 
   );
   const [only] = configurations;
   const results: BenchResult[] = [];
+  let failure: unknown;
   const machine = describeMachine();
   if (only && configurations.length === 1) {
     results.push(await measure(only, flags, host));
@@ -119,12 +120,19 @@ async function bench(models: readonly string[], flags: BenchFlags, host: Host): 
     const bar = openProgressBar();
     for (const configuration of configurations) {
       bar.update('measuring', results.length, configurations.length, configuration.model);
-      results.push(await measureApart(configuration, flags, host));
+      try {
+        results.push(await measureApart(configuration, flags, host));
+      } catch (error) {
+        if (host.signal.aborted) throw error;
+        // The others are measured all the same.
+        failure ??= error;
+      }
     }
     bar.clear();
   }
   const table: BenchTable = { machine, results };
-  await host.write(flags.json ? `${JSON.stringify(table)}\n` : benchReport(table));
+  if (results.length > 0) await host.write(flags.json ? `${JSON.stringify(table)}\n` : benchReport(table));
+  if (failure !== undefined) throw failure;
 }
 
 async function madeFiles(flags: BenchFlags, host: Host): Promise<string[]> {
