@@ -129,7 +129,7 @@ export interface Backend {
   release(region: Region): void;
   /** Writes are seen by every submit that follows. Without `memory` they go to all memories of the machine. */
   write(region: Region, offsetBytes: number, bytes: Uint8Array, memory?: number): void;
-  /** Writes zeros, where the machine has a quicker way than to be given them; both are multiples of four. */
+  /** Writes zeros, on machines that have a quicker way than to be given them. Offset and length are multiples of four. */
   clear?(region: Region, offsetBytes: number, byteLength: number): void;
   /**
    * Sees every submit before it that has run. Reads memory 0 unless told. Undefined where `target` is filled already.

@@ -30,30 +30,21 @@ export async function askWorker<Name extends keyof LookCalls>(
     ...(headers ? { headers: { ...headers } } : {}),
   };
   const given = { input: portableInput(input), options } as LookCalls[Name]['given'];
-  return withPatience(signal, (until, heard) => askOnce(name, given, assets, until, heard, onProgress));
-}
-
-async function askOnce<Name extends keyof LookCalls>(
-  name: Name,
-  given: LookCalls[Name]['given'],
-  assets: AssetPaths | undefined,
-  signal: AbortSignal | undefined,
-  heard: () => void,
-  onReport: ((report: LookCalls[Name]['report']) => void) | undefined,
-): Promise<LookCalls[Name]['answer']> {
-  const client = startEngineWorker(assets);
-  client.onHeard = heard;
-  const aborted = new NearfieldError('aborted', 'Aborted by the caller');
-  let grace: ReturnType<typeof setTimeout> | undefined;
-  const abort = () => {
-    grace = setTimeout(() => client.fail(aborted), graceMs);
-  };
-  signal?.addEventListener('abort', abort);
-  try {
-    return await client.call(name, given, { signal, onReport }).answer;
-  } finally {
-    signal?.removeEventListener('abort', abort);
-    clearTimeout(grace);
-    await client.end();
-  }
+  return withPatience(signal, async (until, heard) => {
+    const client = startEngineWorker(assets);
+    client.onHeard = heard;
+    const aborted = new NearfieldError('aborted', 'Aborted by the caller');
+    let grace: ReturnType<typeof setTimeout> | undefined;
+    const abort = () => {
+      grace = setTimeout(() => client.fail(aborted), graceMs);
+    };
+    until?.addEventListener('abort', abort);
+    try {
+      return await client.call(name, given, { signal: until, onReport: onProgress }).answer;
+    } finally {
+      until?.removeEventListener('abort', abort);
+      clearTimeout(grace);
+      await client.end();
+    }
+  });
 }

@@ -3,7 +3,6 @@
 import type { DeviceWork } from '../../backend.ts';
 import { NearfieldError, throwIfAborted } from '../../base/error.ts';
 import type {
-  AssetPaths,
   ChatMessage,
   Engine,
   EngineDescription,
@@ -17,7 +16,6 @@ import type {
 import type { CallClient } from './call-client.ts';
 import { startEngineWorker } from './engine-client.ts';
 import { absoluteAssets } from './engine-script.ts';
-import type { EngineCalls } from './message.ts';
 import { withPatience } from './patience.ts';
 import { ownBytes, portableInput } from './portable-input.ts';
 import { RemoteSession } from './remote-session.ts';
@@ -37,32 +35,22 @@ export async function loadRemoteEngine(input: ModelInput, options: LoadOptions):
     },
   };
   return withPatience(signal, async (until, heard) => {
-    const { client, description } = await loadOnce(given, assets, until, heard, onProgress);
-    return new RemoteEngine(client, { ...description, loadMs: performance.now() - began });
+    const client = startEngineWorker(assets);
+    client.onHeard = heard;
+    const abort = () =>
+      client.fail(new NearfieldError('aborted', 'Aborted by the caller', { cause: signal?.reason }));
+    until?.addEventListener('abort', abort);
+    try {
+      const description = await client.call('load', given, { onReport: onProgress }).answer;
+      return new RemoteEngine(client, { ...description, loadMs: performance.now() - began });
+    } catch (error) {
+      await client.fail(new NearfieldError('aborted', 'The model was not loaded'));
+      throw error;
+    } finally {
+      client.onHeard = undefined;
+      until?.removeEventListener('abort', abort);
+    }
   });
-}
-
-async function loadOnce(
-  given: EngineCalls['load']['given'],
-  assets: AssetPaths | undefined,
-  signal: AbortSignal | undefined,
-  heard: () => void,
-  onProgress: LoadOptions['onProgress'],
-): Promise<{ client: CallClient; description: EngineDescription }> {
-  const client = startEngineWorker(assets);
-  client.onHeard = heard;
-  const abort = () =>
-    client.fail(new NearfieldError('aborted', 'Aborted by the caller', { cause: signal?.reason }));
-  signal?.addEventListener('abort', abort);
-  try {
-    return { client, description: await client.call('load', given, { onReport: onProgress }).answer };
-  } catch (error) {
-    await client.fail(new NearfieldError('aborted', 'The model was not loaded'));
-    throw error;
-  } finally {
-    client.onHeard = undefined;
-    signal?.removeEventListener('abort', abort);
-  }
 }
 
 class RemoteEngine implements Engine {
